@@ -1,0 +1,1 @@
+//! The engine. Pure: no async, clock, file, network or kube client.
