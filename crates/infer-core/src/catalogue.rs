@@ -1,0 +1,130 @@
+//! What is known about runtimes, controllers and sidecars: data, one file each under `catalogue/`.
+//!
+//! The same schema is read from a platform's own files, so nothing here may assume that an entry
+//! is built in. Rules ask the catalogue; no rule names an entry.
+
+mod controller;
+mod runtime;
+mod sidecar;
+
+pub use controller::{
+    BodyLimit, Controller, Timer, TimerRole, Unit, Unreadable, WithoutClass, nginx_size,
+};
+pub use runtime::{Gpu, GpuCount, GpuEvidence, GpuRole, Health, Host, Model, Port, Runtime};
+pub use sidecar::{Declared, Mark, Sidecar};
+
+use serde::Deserialize;
+
+include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
+/// How well a fact is known. Fixes rest on the first two.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// Seen on the real thing.
+    Run,
+    /// Read in its source.
+    SourceRead,
+    /// Good enough to explain, not to change anything.
+    ExplainOnly,
+}
+
+impl Tier {
+    /// Whether a fix may rest on facts of this tier.
+    pub fn carries_fixes(self) -> bool {
+        self != Tier::ExplainOnly
+    }
+}
+
+/// Every runtime, controller and sidecar that the engine knows.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    /// Inference servers.
+    pub runtimes: Vec<Runtime>,
+    /// Ingress controllers.
+    pub controllers: Vec<Controller>,
+    /// Proxies that a mesh puts beside the server.
+    pub sidecars: Vec<Sidecar>,
+}
+
+/// The catalogue's version: it changes with any change of a fact, and every record carries it.
+pub const VERSION: &str = "2026.11.1";
+
+impl Catalogue {
+    /// The catalogue that is compiled in.
+    pub fn builtin() -> Catalogue {
+        Catalogue {
+            runtimes: load(RUNTIMES),
+            controllers: load(CONTROLLERS),
+            sidecars: load(SIDECARS),
+        }
+    }
+
+    /// The runtime of this name.
+    pub fn runtime(&self, name: &str) -> Option<&Runtime> {
+        self.runtimes.iter().find(|runtime| runtime.name == name)
+    }
+}
+
+/// Parses embedded entries. A test loads every one of them, so that a broken entry fails there.
+fn load<T: for<'a> Deserialize<'a>>(files: &[(&str, &str)]) -> Vec<T> {
+    files
+        .iter()
+        .map(|(file, text)| match serde_json::from_str(text) {
+            Ok(entry) => entry,
+            Err(error) => panic!("catalogue/{file}: {error}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_loads_has_sources_and_its_file_s_name() {
+        let catalogue = Catalogue::builtin();
+        let names = |files: &[(&str, &str)]| -> Vec<String> {
+            files
+                .iter()
+                .map(|(file, _)| file.trim_end_matches(".yaml").to_owned())
+                .collect()
+        };
+        let runtimes: Vec<_> = catalogue
+            .runtimes
+            .iter()
+            .map(|entry| entry.name.clone())
+            .collect();
+        assert_eq!(runtimes, names(RUNTIMES));
+        let controllers: Vec<_> = catalogue
+            .controllers
+            .iter()
+            .map(|entry| entry.name.clone())
+            .collect();
+        assert_eq!(controllers, names(CONTROLLERS));
+        let sidecars: Vec<_> = catalogue
+            .sidecars
+            .iter()
+            .map(|entry| entry.name.clone())
+            .collect();
+        assert_eq!(sidecars, names(SIDECARS));
+        assert!(
+            catalogue
+                .runtimes
+                .iter()
+                .all(|entry| !entry.sources.is_empty())
+        );
+        assert!(
+            catalogue
+                .controllers
+                .iter()
+                .all(|entry| !entry.sources.is_empty())
+        );
+        assert!(
+            catalogue
+                .sidecars
+                .iter()
+                .all(|entry| !entry.sources.is_empty())
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! JSON pointers (RFC 6901): building them, and changing a value at one.
+
+use serde_json::{Map, Value};
+
+/// Appends `token` to `pointer`, escaped.
+pub fn join(pointer: &str, token: &str) -> String {
+    if token.contains(['~', '/']) {
+        format!("{pointer}/{}", token.replace('~', "~0").replace('/', "~1"))
+    } else {
+        format!("{pointer}/{token}")
+    }
+}
+
+/// Splits a pointer into its unescaped tokens; the root has none.
+pub fn tokens(pointer: &str) -> Vec<String> {
+    pointer
+        .split('/')
+        .skip(1)
+        .map(|token| token.replace("~1", "/").replace("~0", "~"))
+        .collect()
+}
+
+/// Sets the value at `pointer`, making missing parent objects, and returns how many it made.
+///
+/// `null` parents count as missing, as they do for the API server. Returns `None`, and changes
+/// nothing, where the way leads through something that is neither an object nor an existing list
+/// item.
+pub fn set(root: &mut Value, pointer: &str, value: Value) -> Option<usize> {
+    let tokens = tokens(pointer);
+    let (last, parents) = tokens.split_last()?;
+    if !reachable(root, parents) {
+        return None;
+    }
+    let mut made = 0;
+    let mut at = root;
+    for token in parents {
+        at = match at {
+            Value::Array(items) => items.get_mut(token.parse::<usize>().ok()?)?,
+            Value::Object(map) => {
+                let next = map.entry(token.clone()).or_insert(Value::Null);
+                if next.is_null() {
+                    *next = Value::Object(Map::new());
+                    made += 1;
+                }
+                next
+            }
+            _ => return None,
+        };
+    }
+    match at {
+        Value::Object(map) => {
+            map.insert(last.clone(), value);
+            Some(made)
+        }
+        Value::Array(items) => {
+            *items.get_mut(last.parse::<usize>().ok()?)? = value;
+            Some(made)
+        }
+        _ => None,
+    }
+}
+
+fn reachable(root: &Value, parents: &[String]) -> bool {
+    let mut at = root;
+    for token in parents {
+        match at {
+            Value::Array(items) => {
+                match token
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|index| items.get(index))
+                {
+                    Some(next) => at = next,
+                    None => return false,
+                }
+            }
+            Value::Object(map) => match map.get(token) {
+                Some(Value::Null) | None => return true,
+                Some(next) => at = next,
+            },
+            _ => return false,
+        }
+    }
+    matches!(at, Value::Object(_) | Value::Array(_))
+}
+
+/// Removes the member at `pointer`, then up to `parents` enclosing objects that are empty now.
+pub fn remove(root: &mut Value, pointer: &str, parents: usize) -> Option<Value> {
+    let (parent, last) = split(pointer)?;
+    let removed = root.pointer_mut(parent)?.as_object_mut()?.remove(&last);
+    let mut at = parent.to_owned();
+    for _ in 0..parents {
+        let empty = root
+            .pointer(&at)
+            .and_then(Value::as_object)
+            .is_some_and(Map::is_empty);
+        let Some((up, key)) = split(&at) else { break };
+        if !empty {
+            break;
+        }
+        root.pointer_mut(up)?.as_object_mut()?.remove(&key);
+        at = up.to_owned();
+    }
+    removed
+}
+
+/// The parent's pointer and the last token, unescaped; `None` for the root.
+pub fn split(pointer: &str) -> Option<(&str, String)> {
+    let (parent, last) = pointer.rsplit_once('/')?;
+    Some((parent, last.replace("~1", "/").replace("~0", "~")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn set_makes_parents_and_remove_takes_them_back() {
+        let before = json!({"spec": {"containers": [{"name": "a", "lifecycle": null}]}});
+        let mut value = before.clone();
+        let made = set(
+            &mut value,
+            "/spec/containers/0/lifecycle/preStop/sleep",
+            json!({"seconds": 5}),
+        );
+        assert_eq!(made, Some(2));
+        assert_eq!(
+            value.pointer("/spec/containers/0/lifecycle/preStop/sleep/seconds"),
+            Some(&json!(5))
+        );
+        remove(&mut value, "/spec/containers/0/lifecycle/preStop/sleep", 2);
+        assert_eq!(value, json!({"spec": {"containers": [{"name": "a"}]}}));
+    }
+
+    #[test]
+    fn set_refuses_a_way_through_a_scalar_and_changes_nothing() {
+        let mut value = json!({"spec": {"template": "oops"}});
+        assert_eq!(set(&mut value, "/spec/template/spec/x", json!(1)), None);
+        assert_eq!(value, json!({"spec": {"template": "oops"}}));
+    }
+
+    #[test]
+    fn remove_keeps_a_parent_that_holds_something_else() {
+        let mut value = json!({"a": {"b": 1, "c": 2}});
+        remove(&mut value, "/a/b", 1);
+        assert_eq!(value, json!({"a": {"c": 2}}));
+    }
+
+    #[test]
+    fn tokens_are_escaped_and_back() {
+        let pointer = join("/metadata/annotations", "a.b/c~d");
+        assert_eq!(pointer, "/metadata/annotations/a.b~1c~0d");
+        assert_eq!(tokens(&pointer), ["metadata", "annotations", "a.b/c~d"]);
+    }
+}

@@ -1,0 +1,254 @@
+//! Review of one object: every rule that has it as its subject, in the order of the phases, and
+//! then the changes of those fixes that the policy and the object allow.
+
+use crate::engine::Engine;
+use crate::kind::{Kind, KindSet, Mode, pod_kind_of, stored_kind_of};
+use crate::lens::{Route, ServiceView, Workload};
+use crate::pointer;
+use crate::policy::{self, Action};
+use crate::record::{Declined, Entry};
+use crate::route;
+use crate::rule::{Change, Check, Finding, Findings, Phase, Rule};
+use crate::rules;
+use crate::snapshot::Reader;
+use crate::world::World;
+use crate::written::{Origin, Written};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What a review found.
+#[derive(Debug, Default)]
+pub struct Reviewed {
+    /// Findings, in the order of phases and names.
+    pub findings: Vec<Finding>,
+    /// Services that a route names, and whose end is not in sight.
+    pub open: Vec<String>,
+    /// Whether the object is an inference workload or a route to one.
+    pub is_subject: bool,
+}
+
+/// A rule that could not speak, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The rule.
+    pub rule: &'static str,
+    /// What it needs and does not see.
+    pub needs: Kind,
+}
+
+/// The rules that have nothing to say where only these kinds are known.
+pub fn skipped(known: KindSet) -> Vec<Skipped> {
+    let missing = |rule: &&'static Rule| {
+        let needs = rule.needs.iter().find(|kind| !known.contains(**kind))?;
+        Some(Skipped {
+            rule: rule.id,
+            needs: *needs,
+        })
+    };
+    rules::ALL.iter().filter_map(missing).collect()
+}
+
+/// Reviews one object. Objects that are no subject of any rule give nothing.
+pub fn review(
+    engine: &Engine,
+    reader: &Reader<'_>,
+    object: &Value,
+    origin: Origin,
+    declined: &[Declined],
+) -> Reviewed {
+    let written = Written::new(object, origin, declined);
+    let world = World {
+        catalogue: &engine.catalogue,
+        policy: &engine.policy,
+        reader,
+        declined,
+    };
+    let mut out = Findings::new();
+    let mut reviewed = Reviewed::default();
+    match (pod_kind_of(object), stored_kind_of(object)) {
+        (Some(kind), _) => {
+            let Some(workload) = Workload::of(&engine.catalogue, object, kind, &written) else {
+                return reviewed;
+            };
+            reviewed.is_subject = true;
+            for rule in in_order(engine, object) {
+                let counts = kind.mode != Mode::GpuOnly
+                    || matches!(rule.phase, Phase::Gpu | Phase::Findings);
+                match rule.check {
+                    Check::Workload(check) if counts => {
+                        out.speaks(rule);
+                        check(&world, &workload, &mut out);
+                    }
+                    Check::Object(check) => {
+                        out.speaks(rule);
+                        check(&world, object, &mut out);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        (None, Some(Kind::Ingress)) => {
+            let ways = route::from_ingress(&world, object);
+            reviewed.open = ways.open;
+            if ways.edges.is_empty() {
+                return reviewed;
+            }
+            reviewed.is_subject = true;
+            let (controllers, evidence) = route::controllers(&world, object);
+            let route = Route {
+                object,
+                controllers,
+                evidence,
+                edges: ways.edges,
+                written: &written,
+            };
+            for rule in in_order(engine, object) {
+                match rule.check {
+                    Check::Route(check) => {
+                        out.speaks(rule);
+                        check(&world, &route, &mut out);
+                    }
+                    Check::Object(check) => {
+                        out.speaks(rule);
+                        check(&world, object, &mut out);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        (None, Some(Kind::Service)) => {
+            let ways = route::from_service(&world, object);
+            reviewed.open = ways.open;
+            if ways.edges.is_empty() {
+                return reviewed;
+            }
+            reviewed.is_subject = true;
+            let service = ServiceView {
+                object,
+                edges: ways.edges,
+            };
+            for rule in in_order(engine, object) {
+                if let Check::Service(check) = rule.check {
+                    out.speaks(rule);
+                    check(&world, &service, &mut out);
+                }
+            }
+        }
+        _ => {}
+    }
+    reviewed.findings = out.list;
+    reviewed
+}
+
+/// The rules that run on an object, phase by phase.
+fn in_order<'a>(engine: &'a Engine, object: &'a Value) -> impl Iterator<Item = &'static Rule> + 'a {
+    const PHASES: [Phase; 5] = [
+        Phase::Probes,
+        Phase::Gpu,
+        Phase::Drain,
+        Phase::Route,
+        Phase::Findings,
+    ];
+    PHASES
+        .into_iter()
+        .flat_map(|phase| {
+            rules::ALL
+                .iter()
+                .copied()
+                .filter(move |rule| rule.phase == phase)
+        })
+        .filter(|rule| runs(engine, object, rule))
+}
+
+/// Whether a rule is heard: `deny` always is, the others unless off or skipped by the object.
+fn runs(engine: &Engine, object: &Value, rule: &Rule) -> bool {
+    match engine.policy.action(rule) {
+        Action::Deny => true,
+        Action::Off => false,
+        Action::Audit | Action::Warn => !policy::skips(object, rule),
+    }
+}
+
+/// A change that a fix makes, with the rule whose fix it is.
+#[derive(Clone, Debug)]
+pub struct Fixing {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// The change.
+    pub change: Change,
+}
+
+/// The changes that admission makes for these findings, one for each path.
+///
+/// Where two fixes set one number, the greater wins; of other values the first stays.
+pub fn changes(
+    engine: &Engine,
+    object: &Value,
+    findings: &[Finding],
+    declined: &[Declined],
+) -> Vec<Fixing> {
+    let mode = pod_kind_of(object).map_or(Mode::Full, |kind| kind.mode);
+    let written = Written::new(object, Origin::ApiServer, declined);
+    let mut order: Vec<String> = Vec::new();
+    let mut by_path: BTreeMap<String, Fixing> = BTreeMap::new();
+    for finding in findings {
+        let rule = finding.rule;
+        let allowed = match mode {
+            Mode::Full => true,
+            Mode::GpuOnly => rule.phase == Phase::Gpu,
+            Mode::Report => false,
+        };
+        let refused = finding
+            .fix
+            .first()
+            .is_none_or(|first| written.is_declined(&first.path));
+        if !allowed || refused || !engine.policy.may_fix(rule) || policy::skips(object, rule) {
+            continue;
+        }
+        for change in finding
+            .fix
+            .iter()
+            .filter(|change| !written.is_declined(&change.path))
+        {
+            let fixing = Fixing {
+                rule,
+                change: change.clone(),
+            };
+            match by_path.get_mut(&change.path) {
+                None => {
+                    order.push(change.path.clone());
+                    by_path.insert(change.path.clone(), fixing);
+                }
+                Some(known) => {
+                    let greater = change.value.as_u64() > known.change.value.as_u64();
+                    if change.value.is_u64() && greater {
+                        *known = fixing;
+                    }
+                }
+            }
+        }
+    }
+    order
+        .iter()
+        .filter_map(|path| by_path.remove(path))
+        .collect()
+}
+
+/// Makes the changes and returns what the record says of each. A change whose way leads through
+/// something that is no object is left out: the API server will refuse that shape anyway.
+pub fn apply(object: &mut Value, changes: &[Fixing]) -> Vec<Entry> {
+    let mut entries = Vec::with_capacity(changes.len());
+    for Fixing { rule, change } in changes {
+        if let Some(parents) = pointer::set(object, &change.path, change.value.clone()) {
+            entries.push(Entry {
+                rule: rule.id.to_owned(),
+                path: change.path.clone(),
+                container: change.container.clone(),
+                value: change.value.clone(),
+                was: change.was.clone(),
+                parents,
+            });
+        }
+    }
+    entries
+}

@@ -1,0 +1,233 @@
+//! The route graph in its first, small form: entry to Service to workload.
+//!
+//! Each edge says how sure it is. Findings may rest on an assumed edge, fixes may not.
+
+use crate::catalogue::Controller;
+use crate::kind::{Kind, pod_kind_of};
+use crate::object;
+use crate::server::{Server, servers};
+use crate::world::World;
+use serde_json::Value;
+
+/// The way from a Service to a workload that runs an inference server.
+#[derive(Clone, Debug)]
+pub struct Edge<'a> {
+    /// The Service.
+    pub service: &'a Value,
+    /// The workload.
+    pub workload: &'a Value,
+    /// Its inference servers.
+    pub servers: Vec<Server<'a>>,
+    /// Whether the Service selects nothing, and the workload is only the one it was meant for.
+    pub assumed: bool,
+}
+
+/// Where the ways from an Ingress or a Service end.
+#[derive(Clone, Debug, Default)]
+pub struct Ways<'a> {
+    /// Those that end at an inference workload.
+    pub edges: Vec<Edge<'a>>,
+    /// Those whose end is not in sight: Services that are not there, or that reach no workload that
+    /// is. The name of each Service.
+    pub open: Vec<String>,
+}
+
+/// What tells which controller serves an Ingress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The IngressClass object.
+    ClassObject,
+    /// The prefix of its annotations.
+    Prefix,
+    /// The usual name of a class.
+    ClassName,
+    /// Nothing.
+    None,
+}
+
+/// The class that an Ingress names, in the field or in the annotation that came before it.
+pub fn class_name(ingress: &Value) -> Option<&str> {
+    let field = ingress
+        .pointer("/spec/ingressClassName")
+        .and_then(Value::as_str);
+    field
+        .or_else(|| object::annotation(ingress, "kubernetes.io/ingress.class"))
+        .filter(|name| !name.is_empty())
+}
+
+/// Whether an IngressClass is the cluster's default.
+pub fn is_default_class(class: &Value) -> bool {
+    object::annotation(class, "ingressclass.kubernetes.io/is-default-class") == Some("true")
+}
+
+/// The controllers that may serve an Ingress. A class name alone decides nothing: two products
+/// share `nginx`.
+pub fn controllers<'a>(world: &World<'a>, ingress: &Value) -> (Vec<&'a Controller>, Evidence) {
+    let catalogue = &world.catalogue.controllers;
+    let named = class_name(ingress);
+    let class = world
+        .reader
+        .all(Kind::IngressClass)
+        .find(|class| match named {
+            Some(name) => object::name(class) == name,
+            None => is_default_class(class),
+        });
+    if let Some(class) = class {
+        let value = class
+            .pointer("/spec/controller")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let known = catalogue
+            .iter()
+            .filter(|c| c.controllers.iter().any(|id| id == value));
+        return (known.collect(), Evidence::ClassObject);
+    }
+    let map = ingress
+        .pointer("/metadata/annotations")
+        .and_then(Value::as_object);
+    let keys = map.into_iter().flat_map(serde_json::Map::keys);
+    let by_prefix: Vec<&Controller> = catalogue
+        .iter()
+        .filter(|controller| {
+            // Keys count whatever their value: a number is a flaw of its own.
+            keys.clone().any(|key| {
+                controller
+                    .annotation_prefixes
+                    .iter()
+                    .any(|prefix| key.starts_with(prefix))
+            })
+        })
+        .collect();
+    if by_prefix.len() == 1 {
+        return (by_prefix, Evidence::Prefix);
+    }
+    let by_name: Vec<&Controller> = catalogue
+        .iter()
+        .filter(|c| named.is_some_and(|name| c.class_names.iter().any(|known| known == name)))
+        .collect();
+    let evidence = if by_name.is_empty() {
+        Evidence::None
+    } else {
+        Evidence::ClassName
+    };
+    (by_name, evidence)
+}
+
+/// The Services that an Ingress names, each once, with the pointer of the backend.
+pub fn backends(ingress: &Value) -> Vec<(String, &str)> {
+    let mut found: Vec<(String, &str)> = Vec::new();
+    let default = ingress
+        .pointer("/spec/defaultBackend/service/name")
+        .and_then(Value::as_str);
+    if let Some(name) = default {
+        found.push(("/spec/defaultBackend".to_owned(), name));
+    }
+    let rules = ingress.pointer("/spec/rules").and_then(Value::as_array);
+    for (rule_index, rule) in rules.into_iter().flatten().enumerate() {
+        let paths = rule.pointer("/http/paths").and_then(Value::as_array);
+        for (path_index, path) in paths.into_iter().flatten().enumerate() {
+            let Some(name) = path
+                .pointer("/backend/service/name")
+                .and_then(Value::as_str)
+            else {
+                continue;
+            };
+            if !found.iter().any(|(_, known)| *known == name) {
+                let pointer = format!("/spec/rules/{rule_index}/http/paths/{path_index}/backend");
+                found.push((pointer, name));
+            }
+        }
+    }
+    found
+}
+
+/// The ways from an Ingress to inference workloads.
+pub fn from_ingress<'a>(world: &World<'a>, ingress: &Value) -> Ways<'a> {
+    let namespace = object::namespace(ingress);
+    let mut ways = Ways::default();
+    for (_, name) in backends(ingress) {
+        match world.reader.service(namespace, name) {
+            Some(service) => {
+                let further = from_service(world, service);
+                ways.edges.extend(further.edges);
+                ways.open.extend(further.open);
+            }
+            None => ways.open.push(name.to_owned()),
+        }
+    }
+    ways
+}
+
+/// The ways from a Service to inference workloads.
+///
+/// A Service that selects nothing is joined, as assumed, to a workload without labels whose name
+/// its selector carries.
+pub fn from_service<'a>(world: &World<'a>, service: &'a Value) -> Ways<'a> {
+    let mut ways = Ways::default();
+    let Some(selector) = service.pointer("/spec/selector").filter(|s| s.is_object()) else {
+        // No selector: its endpoints are written by hand.
+        return ways;
+    };
+    let mut selects_any = false;
+    let mut meant = None;
+    for workload in world
+        .reader
+        .in_namespace(Kind::Workload, object::namespace(service))
+    {
+        let Some(template) = pod_kind_of(workload).and_then(|kind| workload.pointer(kind.template))
+        else {
+            continue;
+        };
+        let labels = template.pointer("/metadata/labels");
+        if object::selects(selector, labels) {
+            selects_any = true;
+            push_edge(world, &mut ways, service, workload, false);
+        } else if labels
+            .and_then(Value::as_object)
+            .is_none_or(serde_json::Map::is_empty)
+            && carries(selector, object::name(workload))
+        {
+            meant = Some(workload);
+        }
+    }
+    if !selects_any {
+        match meant {
+            Some(workload) => push_edge(world, &mut ways, service, workload, true),
+            None => ways.open.push(object::name(service).to_owned()),
+        }
+    }
+    ways
+}
+
+fn carries(selector: &Value, name: &str) -> bool {
+    !name.is_empty()
+        && selector
+            .as_object()
+            .into_iter()
+            .flatten()
+            .any(|(_, value)| value.as_str() == Some(name))
+}
+
+fn push_edge<'a>(
+    world: &World<'a>,
+    ways: &mut Ways<'a>,
+    service: &'a Value,
+    workload: &'a Value,
+    assumed: bool,
+) {
+    let Some(kind) = pod_kind_of(workload) else {
+        return;
+    };
+    let Some(template) = workload.pointer(kind.template) else {
+        return;
+    };
+    let servers = servers(world.catalogue, template, kind.template);
+    if !servers.is_empty() {
+        ways.edges.push(Edge {
+            service,
+            workload,
+            servers,
+            assumed,
+        });
+    }
+}

@@ -1,0 +1,80 @@
+//! The closed list of rules. A rule is one file and one page here, one line in each list below.
+
+mod annotation_not_a_string;
+mod body_limit;
+mod body_limit_huge;
+mod drain_window_short;
+mod gpu_limit_missing;
+mod grace_too_short;
+mod ingress_no_class;
+mod invalid_image_name;
+mod labels_missing;
+mod liveness_before_loaded;
+mod model_missing;
+mod no_delay_before_sigterm;
+mod no_readiness_probe;
+mod probe_timeout_short;
+mod selector_missing;
+mod send_timeout_default;
+mod service_selects_nothing;
+mod sidecar_drains_first;
+mod timeout_too_short;
+mod timeout_wrong_unit;
+
+use crate::rule::Rule;
+
+/// Every rule, by name.
+pub static ALL: &[&Rule] = &[
+    &annotation_not_a_string::RULE,
+    &body_limit::RULE,
+    &body_limit_huge::RULE,
+    &drain_window_short::RULE,
+    &gpu_limit_missing::RULE,
+    &grace_too_short::RULE,
+    &ingress_no_class::RULE,
+    &invalid_image_name::RULE,
+    &labels_missing::RULE,
+    &liveness_before_loaded::RULE,
+    &model_missing::RULE,
+    &no_delay_before_sigterm::RULE,
+    &no_readiness_probe::RULE,
+    &probe_timeout_short::RULE,
+    &selector_missing::RULE,
+    &send_timeout_default::RULE,
+    &service_selects_nothing::RULE,
+    &sidecar_drains_first::RULE,
+    &timeout_too_short::RULE,
+    &timeout_wrong_unit::RULE,
+];
+
+/// The rule of this name.
+pub fn find(id: &str) -> Option<&'static Rule> {
+    ALL.iter().find(|rule| rule.id == id).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_sorted_and_kebab_case() {
+        let names: Vec<&str> = ALL.iter().map(|rule| rule.id).collect();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(names, sorted);
+        let kebab = |name: &&str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        assert!(names.iter().all(kebab));
+    }
+
+    #[test]
+    fn what_a_rule_needs_it_reads() {
+        for rule in ALL {
+            assert!(
+                rule.needs.iter().all(|kind| rule.reads.contains(kind)),
+                "{}",
+                rule.id
+            );
+        }
+    }
+}

@@ -1,0 +1,52 @@
+use crate::catalogue::Unreadable;
+use crate::kind::Kind;
+use crate::lens::Route;
+use crate::pointer;
+use crate::rule::{Check, Findings, Level, Phase, Rule};
+use crate::world::World;
+
+pub(super) static RULE: Rule = Rule {
+    id: "timeout-wrong-unit",
+    summary: "the controller cannot read this timeout",
+    page: include_str!("timeout_wrong_unit.md"),
+    level: Level::Error,
+    phase: Phase::Findings,
+    reads: &[Kind::IngressClass, Kind::Service, Kind::Workload],
+    needs: &[Kind::Service, Kind::Workload],
+    check: Check::Route(check),
+};
+
+fn check(_: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
+    for controller in &route.controllers {
+        for timer in &controller.timers {
+            let Some(text) = route.annotation(&timer.annotation) else {
+                continue;
+            };
+            if timer.unit.read(text).is_some() {
+                continue;
+            }
+            let effect = match controller.unreadable {
+                Unreadable::FallsBack => {
+                    format!(
+                        "in silence it uses its default of {} s",
+                        timer.default_seconds
+                    )
+                }
+                Unreadable::Rejected => "it refuses the whole Ingress".to_owned(),
+            };
+            let finding = findings.add(
+                pointer::join("/metadata/annotations", &timer.annotation),
+                format!("{} cannot read `{text}`: {effect}", controller.title),
+            );
+            let meant = crate::duration::parse_nginx(text).and_then(|s| u32::try_from(s).ok());
+            finding.help(match meant {
+                Some(seconds) => format!(
+                    "write `\"{}\"`: {}",
+                    timer.unit.write(seconds),
+                    timer.unit.hint()
+                ),
+                None => format!("write {}", timer.unit.hint()),
+            });
+        }
+    }
+}
