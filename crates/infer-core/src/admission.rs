@@ -315,7 +315,8 @@ fn undone(reader: &Reader<'_>, new: &Value, subject: Subject, carried: &Carried)
     } else {
         *carried != Carried::Absent
     };
-    if !came_with_it && !(is_revision && from_cluster) {
+    let is_undo = came_with_it || (is_revision && from_cluster);
+    if !is_undo {
         return None;
     }
     let mut answer = Answer::default();

@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::kind::{Kind, KindSet, pod_kind_of, stored_kind_of};
 use crate::object::{self, ObjectRef};
 use crate::review::{self, Fixing};
-use crate::rule::Finding;
+use crate::rule::{Check, Finding};
 use crate::rules;
 use crate::snapshot::{Reader, Snapshot};
 use crate::written::Origin;
@@ -72,6 +72,17 @@ pub fn check(engine: &Engine, objects: &[Arc<Value>]) -> Checked {
         }
         let reviewed = review::review(engine, &reader, object, Origin::Manifest, &[]);
         checked.subjects += usize::from(reviewed.is_subject);
+        if let Some(reason) = reviewed.no_controller {
+            let asks = rules::ALL
+                .iter()
+                .filter(|rule| matches!(rule.check, Check::Controller(_)));
+            let rules = asks.map(|rule| rule.id).collect();
+            checked.skipped.push(Unseen {
+                object: index,
+                rules,
+                reason,
+            });
+        }
         let findings = reviewed.findings.into_iter().map(|finding| Found {
             object: index,
             finding,

@@ -7,7 +7,7 @@ use crate::lens::{Route, ServiceView, Workload};
 use crate::pointer;
 use crate::policy::{self, Action};
 use crate::record::{Declined, Entry};
-use crate::route;
+use crate::route::{self, Evidence};
 use crate::rule::{Change, Check, Finding, Findings, Phase, Rule};
 use crate::rules;
 use crate::snapshot::Reader;
@@ -25,6 +25,8 @@ pub struct Reviewed {
     pub open: Vec<String>,
     /// Whether the object is an inference workload or a route to one.
     pub is_subject: bool,
+    /// Why rules about this route's controller said nothing, if they did not.
+    pub no_controller: Option<String>,
 }
 
 /// A rule that could not speak, and why.
@@ -95,6 +97,9 @@ pub fn review(
             }
             reviewed.is_subject = true;
             let (controllers, evidence) = route::controllers(&world, object);
+            if controllers.is_empty() {
+                reviewed.no_controller = Some(no_controller(object, evidence));
+            }
             let route = Route {
                 object,
                 controllers,
@@ -105,6 +110,10 @@ pub fn review(
             for rule in in_order(engine, object) {
                 match rule.check {
                     Check::Route(check) => {
+                        out.speaks(rule);
+                        check(&world, &route, &mut out);
+                    }
+                    Check::Controller(check) if !route.controllers.is_empty() => {
                         out.speaks(rule);
                         check(&world, &route, &mut out);
                     }
@@ -138,6 +147,17 @@ pub fn review(
     }
     reviewed.findings = out.list;
     reviewed
+}
+
+/// Says why no controller is known for an Ingress.
+fn no_controller(ingress: &Value, evidence: Evidence) -> String {
+    let class = route::class_name(ingress).unwrap_or("<none>");
+    match evidence {
+        Evidence::ClassObject => {
+            format!("the controller of IngressClass `{class}` is not in the catalogue")
+        }
+        _ => format!("needs the IngressClass `{class}`, not given: it names the controller"),
+    }
 }
 
 /// The rules that run on an object, phase by phase.

@@ -78,6 +78,8 @@ pub enum Check {
     Workload(fn(&World<'_>, &Workload<'_>, &mut Findings)),
     /// Ingresses that lead to inference workloads.
     Route(fn(&World<'_>, &Route<'_>, &mut Findings)),
+    /// Those of them of which the controller is known, for what it does with them.
+    Controller(fn(&World<'_>, &Route<'_>, &mut Findings)),
     /// Both of these, as the objects that they are.
     Object(fn(&World<'_>, &Value, &mut Findings)),
     /// Services that are meant for inference workloads.

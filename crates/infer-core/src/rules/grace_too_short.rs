@@ -49,8 +49,7 @@ fn check(world: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {
             format!("sleeps {sleep} s"),
         );
         finding.note(format!(
-            "{sleep} s of preStop, {serves} s in which the server goes on, {} s to exit",
-            EXIT
+            "{sleep} s of preStop, {serves} s in which the server goes on, {EXIT} s to exit"
         ));
         if wanted > world.policy.max_grace_period {
             finding.help(format!(

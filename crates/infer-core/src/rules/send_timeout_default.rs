@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Findings,
     reads: &[Kind::IngressClass, Kind::Service, Kind::Workload],
     needs: &[Kind::Service, Kind::Workload],
-    check: Check::Route(check),
+    check: Check::Controller(check),
 };
 
 fn check(world: &World<'_>, route: &Route<'_>, findings: &mut Findings) {

@@ -14,7 +14,7 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Route,
     reads: &[Kind::IngressClass, Kind::Service, Kind::Workload],
     needs: &[Kind::Service, Kind::Workload],
-    check: Check::Route(check),
+    check: Check::Controller(check),
 };
 
 fn check(world: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
@@ -31,7 +31,7 @@ fn check(world: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
             Some(text) => match timer.unit.read(text) {
                 Some(seconds) if seconds < u64::from(longest) => {
                     findings
-                        .add(path, format!("{} s of silence end a request, the longest generation may take {longest} s", seconds))
+                        .add(path, format!("{seconds} s of silence end a request, the longest generation may take {longest} s"))
                         .note("an answer that is not streamed is silent until it is complete")
                         .help(help);
                 }
