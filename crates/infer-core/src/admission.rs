@@ -218,7 +218,8 @@ fn is_owned(object: &Value) -> bool {
 /// What a fresh review starts from.
 struct Basis {
     record: Record,
-    /// Whether the record is the stored object's, because this one came without.
+    /// Whether a value that is missing was dropped by the way of writing (`replace` from a file, a
+    /// server-side apply) and not by a person.
     dropped: bool,
 }
 
@@ -260,20 +261,9 @@ fn update(
     } else if let Some(answer) = returned(engine, new, old, subject, &carried, &stored) {
         answer
     } else {
-        let basis = match (carried, stored.readable()) {
-            (Carried::Readable(record), _) => Basis {
-                record,
-                dropped: false,
-            },
-            (Carried::Broken, stored) => Basis {
-                record: stored.unwrap_or_default(),
-                dropped: false,
-            },
-            (Carried::Absent, stored) => Basis {
-                record: stored.unwrap_or_default(),
-                dropped: true,
-            },
-        };
+        let dropped = carried == Carried::Absent || is_server_side_apply(new, old);
+        let record = carried.readable().or(stored.readable()).unwrap_or_default();
+        let basis = Basis { record, dropped };
         afresh(engine, reader, request, subject, basis)
     };
     if broken {
@@ -330,7 +320,12 @@ fn undone(reader: &Reader<'_>, new: &Value, subject: Subject, carried: &Carried)
     Some(answer)
 }
 
-/// Step 3: `replace` with the same file. What it dropped returns, whatever the numbers are now.
+/// Step 3: `replace` with the same file, or a server-side apply of it over a client-side one. What
+/// either dropped returns, whatever the numbers are now.
+///
+/// The second was tried on 1.36.3: kubectl hands the client-side manager's fields over to the
+/// server-side one, defaulted ones with them, and the apply then drops those that its file does not
+/// hold. Our grace period stands in such a field.
 fn returned(
     engine: &Engine,
     new: &Value,
@@ -339,14 +334,18 @@ fn returned(
     carried: &Carried,
     stored: &Carried,
 ) -> Option<Answer> {
-    let (Carried::Absent, Carried::Readable(record)) = (carried, stored) else {
+    let Carried::Readable(record) = stored else {
         return None;
     };
+    if *carried != Carried::Absent && !is_server_side_apply(new, old) {
+        return None;
+    }
     let mut work = new.clone();
     for entry in &record.added {
         let path = relocate(&work, &entry.path, entry.container.as_deref())?;
         let current = work.pointer(&path).filter(|value| !value.is_null());
-        if current.is_some() && current != entry.was.as_ref() {
+        let is_ours = current == Some(&entry.value);
+        if current.is_some() && current != entry.was.as_ref() && !is_ours {
             return None;
         }
         pointer::set(&mut work, &path, entry.value.clone())?;
@@ -359,6 +358,19 @@ fn returned(
         Value::from(object::annotation(old, record::ANNOTATION)?),
     );
     Some(answer_with(new, &work))
+}
+
+/// Whether this UPDATE is a server-side apply: it alone changes Apply entries of managedFields.
+fn is_server_side_apply(new: &Value, old: &Value) -> bool {
+    fn entries(object: &Value) -> Vec<&Value> {
+        let all = object
+            .pointer("/metadata/managedFields")
+            .and_then(Value::as_array);
+        let is_apply =
+            |entry: &&Value| entry.get("operation").and_then(Value::as_str) == Some("Apply");
+        all.into_iter().flatten().filter(is_apply).collect()
+    }
+    entries(new) != entries(old)
 }
 
 /// Step 4, and every CREATE: takes out what we had added and reviews what is left.

@@ -350,3 +350,21 @@ fn skip_switches_a_fix_off() {
     assert_eq!(container(&stored, "readinessProbe"), &Value::Null);
     assert_eq!(grace(&stored), 70);
 }
+
+#[test]
+fn a_server_side_apply_over_a_client_side_one_drops_nothing_of_ours() {
+    let manager =
+        |fields: Value| json!([{"manager": "kubectl", "operation": "Apply", "fieldsV1": fields}]);
+    let mut stored = create(&applied(&manifest()));
+    stored["metadata"]["managedFields"] = manager(json!({"f:spec": {"f:template": {"f:spec": {
+        "f:terminationGracePeriodSeconds": {}}}}}));
+    let mut new = stored.clone();
+    new["metadata"]["managedFields"] = manager(json!({"f:spec": {"f:selector": {}}}));
+    new["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(30);
+    let after = update(&stored, &new);
+    assert_eq!(after["spec"], stored["spec"]);
+    assert_eq!(record(&after), record(&stored));
+    // The control: a person who puts it back to 30 by other means is heeded.
+    new["metadata"]["managedFields"] = stored["metadata"]["managedFields"].clone();
+    assert_eq!(grace(&update(&stored, &new)), 30);
+}

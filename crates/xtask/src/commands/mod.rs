@@ -1,0 +1,51 @@
+//! The commands, one file each.
+
+mod demo;
+mod inside;
+mod lab;
+mod setup;
+mod test;
+
+use clap::{Parser, Subcommand};
+use xtask::Result;
+
+/// What a person types in this repository.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    about,
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Arguments),
+    Test(test::Arguments),
+    Lab(lab::Arguments),
+    Setup(setup::Arguments),
+    #[command(hide = true)]
+    InsideKeep(inside::Keep),
+    #[command(hide = true)]
+    InsideLab(inside::Lab),
+    #[command(hide = true)]
+    InsideDemo,
+}
+
+/// Runs what was typed; gives the exit code.
+pub(crate) fn run(arguments: Arguments) -> Result<i32> {
+    match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Lab(arguments) => lab::run(arguments),
+        Command::Setup(arguments) => setup::run(&arguments),
+        Command::InsideKeep(arguments) => inside::keep(&arguments),
+        Command::InsideLab(arguments) => inside::lab(&arguments),
+        Command::InsideDemo => demo::inside(),
+    }
+}

@@ -1,0 +1,109 @@
+//! xtask's side of a lab: finds the parts, chooses the isolation, starts the keeper.
+
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use super::inside::Spec;
+use super::{ADDRESS, Level};
+use crate::contain::{self, Isolation};
+use crate::say::Clock;
+use crate::{Error, Result, parts, say, workspace};
+
+/// What a lab is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The level to start.
+    pub level: Level,
+    /// Where to copy the servers' logs at the end.
+    pub logs: Option<PathBuf>,
+    /// The directory in which the command runs, if not this one.
+    pub directory: Option<PathBuf>,
+    /// More environment of the command.
+    pub environment: Vec<(String, OsString)>,
+}
+
+impl Options {
+    /// The usual ones.
+    #[must_use]
+    pub fn new(level: Level) -> Self {
+        Self {
+            level,
+            logs: None,
+            directory: None,
+            environment: Vec::new(),
+        }
+    }
+}
+
+/// Starts a lab, runs the command in it, ends the lab; gives the command's exit code.
+///
+/// # Errors
+///
+/// [`Error::PartMissing`] when a part is not to be had; others when the keeper cannot be started. A
+/// lab that does not come up is no error here: the keeper has said why, and the code is
+/// [`crate::error::EXIT_LAB_FAILED`].
+pub fn run(options: &Options, command: &[OsString]) -> Result<i32> {
+    let clock = Clock::start();
+    let programs = parts::ensure(&parts::of(options.level))?;
+    let isolation = Isolation::best();
+    let contained = isolation.is_contained();
+    let mut scratch = None;
+    let (address, state) = if contained {
+        // A directory that is always there, and always empty outside of a lab.
+        let dir = workspace::lab_cache()?.join("state");
+        std::fs::create_dir_all(&dir).map_err(Error::io(format!("making {}", dir.display())))?;
+        (ADDRESS, dir)
+    } else {
+        let dir = tempfile::Builder::new()
+            .prefix("infer-lab-")
+            .tempdir()
+            .map_err(Error::io("making the lab's state directory"))?;
+        let path = dir.path().to_path_buf();
+        scratch = Some(dir);
+        (Ipv4Addr::LOCALHOST, path)
+    };
+    if let Isolation::Plain { reason } = isolation {
+        say::line(&format!(
+            "lab: no namespaces here ({reason}).\n\
+             The API server listens on {address} of this machine, and calls webhooks there: not as in production. \
+             To allow them: sysctl kernel.unprivileged_userns_clone=1 (Debian), \
+             kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), or --privileged (Docker)."
+        ));
+    }
+    let spec = Spec {
+        level: options.level,
+        contained,
+        address,
+        state,
+        programs,
+        own_programs: workspace::program_dir()?,
+        logs: options.logs.clone(),
+        clock,
+    };
+    let json = serde_json::to_string(&spec)
+        .map_err(|error| Error::Failed(format!("describing the lab: {error}")))?;
+    let arguments = ["--spec".into(), json.into(), "--".into()];
+    let (mut keeper, lifeline) = contain::keeper(
+        isolation,
+        true,
+        "inside-lab",
+        arguments.into_iter().chain(command.iter().cloned()),
+    )?;
+    if let Some(directory) = &options.directory {
+        keeper.current_dir(directory);
+    }
+    keeper.envs(
+        options
+            .environment
+            .iter()
+            .map(|(name, value)| (name, value)),
+    );
+    let code = lifeline.spawn(&mut keeper)?.wait()?;
+    drop(scratch);
+    clock.say(&format!(
+        "lab {} is gone, exit code {code}",
+        options.level.name()
+    ));
+    Ok(code)
+}

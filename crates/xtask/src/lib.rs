@@ -1,0 +1,14 @@
+//! What the commands of `cargo xtask` are made of, and what tests may use of it.
+//!
+//! - [`contain`] runs a program so that nothing of it outlives us, whatever kills us.
+//! - [`parts`] finds or builds the programs that a lab is made of.
+//! - [`lab`] starts a throw-away API server from them; [`lab::webhook`] puts our webhook into it.
+
+pub mod contain;
+pub mod error;
+pub mod lab;
+pub mod parts;
+pub mod say;
+pub mod workspace;
+
+pub use error::{Error, Result};

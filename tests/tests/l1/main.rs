@@ -1,0 +1,9 @@
+//! What a real API server, real kubectl and our webhook make of manifests. Every test here runs on
+//! one API server, in a namespace of its own; outside of the lab each one says that it is skipped.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod golden;
+mod ingress;
+mod undo;
+mod updates;

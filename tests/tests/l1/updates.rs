@@ -1,0 +1,575 @@
+//! Every way in which a Deployment is changed, and what is stored then.
+
+use infer_tests::space::{GROUP, Space, own_webhook};
+use serde_json::{Value, json};
+use xtask::lab::webhook::Options;
+
+/// A server as a person writes it; `{spec}` and `{container}` are lines to be put in.
+fn manifest(spec: &str, container: &str) -> String {
+    with_args(spec, container, "ghcr.io/ggml-org/llama.cpp:server", "8080")
+}
+
+fn with_args(spec: &str, container: &str, image: &str, port: &str) -> String {
+    let indent = |text: &str, by: usize| -> String {
+        text.lines()
+            .map(|line| format!("{}{line}\n", " ".repeat(by)))
+            .collect()
+    };
+    format!(
+        r#"apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: llama
+spec:
+  selector:
+    matchLabels: {{app: llama}}
+  template:
+    metadata:
+      labels: {{app: llama}}
+    spec:
+{}      containers:
+        - name: server
+          image: {image}
+          args: ["-m", "/m.gguf", "--port", "{port}"]
+{}"#,
+        indent(spec, 6),
+        indent(container, 10),
+    )
+}
+
+fn plain() -> String {
+    manifest("", "")
+}
+
+const LLAMA: &str = "deployment/llama";
+
+fn server(template: &Value) -> &Value {
+    &template["spec"]["containers"][0]
+}
+
+/// What the baseline adds to [`plain`], as it is stored.
+fn assert_filled(template: &Value) {
+    assert_eq!(
+        server(template)["readinessProbe"],
+        json!({"httpGet": {"path": "/health", "port": 8080, "scheme": "HTTP"}, "timeoutSeconds": 2,
+            "periodSeconds": 5, "successThreshold": 1, "failureThreshold": 3})
+    );
+    assert_eq!(
+        server(template)["lifecycle"],
+        json!({"preStop": {"sleep": {"seconds": 60}}})
+    );
+    assert_eq!(template["spec"]["terminationGracePeriodSeconds"], 70);
+}
+
+/// The template of `manifest` as it is stored where no webhook is.
+fn untouched(name: &str, manifest: &str) -> Value {
+    let space = Space::plain(name).unwrap();
+    space.apply(manifest);
+    space.template(LLAMA)
+}
+
+fn record(object: &Value) -> Option<Value> {
+    let text = object["metadata"]["annotations"]["kubectl-infer.dev/record"].as_str()?;
+    Some(serde_json::from_str(text).unwrap())
+}
+
+#[test]
+fn without_the_webhook_nothing_is_filled() {
+    let Some(space) = Space::plain("control") else {
+        return;
+    };
+    space.apply(&plain());
+    let template = space.template(LLAMA);
+    assert_eq!(server(&template).get("readinessProbe"), None);
+    assert_eq!(template["spec"]["terminationGracePeriodSeconds"], 30);
+}
+
+#[test]
+fn annotate_leaves_the_template_alone() {
+    let Some(space) = Space::enrolled("annotate") else {
+        return;
+    };
+    space.apply(&plain());
+    let before = space.get(LLAMA);
+    assert_filled(&before["spec"]["template"]);
+    space.ok(&["annotate", LLAMA, "note=x"], "");
+    let after = space.get(LLAMA);
+    assert_eq!(after["spec"]["template"], before["spec"]["template"]);
+    assert_eq!(record(&after), record(&before));
+}
+
+/// Puts a namespace from one webhook's group into another's, and waits until the API server has
+/// noticed: a dry run must show the other's grace period.
+fn move_to(space: &Space, group: &str, grace: u64) {
+    space
+        .lab
+        .kubectl_ok(
+            &[
+                "label",
+                "ns",
+                &space.name,
+                &format!("{GROUP}={group}"),
+                "--overwrite",
+            ],
+            "",
+        )
+        .unwrap();
+    infer_tests::space::poll("the other webhook answers", || {
+        let probe = plain().replace("name: llama\n", "name: probe\n");
+        let output = space.run(
+            &["create", "--dry-run=server", "-o", "json", "-f", "-"],
+            &probe,
+        );
+        let object: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        object["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == grace
+    });
+}
+
+#[test]
+fn annotate_and_replace_under_other_numbers_keep_the_stored_ones() {
+    let Some(space) = Space::enrolled("other-numbers") else {
+        return;
+    };
+    let policy = space.lab.state.join("other-numbers.yaml");
+    std::fs::write(&policy, "apiVersion: kubectl-infer.dev/v1alpha1\nkind: InferencePolicy\nmetadata: {name: other}\nspec: {drainWindow: 90s}\n").unwrap();
+    let options = Options {
+        with_cluster: true,
+        policy: Some(policy),
+        ..Options::default()
+    };
+    let _other = own_webhook(&space.lab, "other-numbers", &options);
+    space.apply(&plain());
+    let before = space.get(LLAMA);
+    move_to(&space, "other-numbers", 100);
+    space.ok(&["annotate", LLAMA, "note=x"], "");
+    assert_eq!(space.template(LLAMA), before["spec"]["template"]);
+    space.ok(&["replace", "-f", "-"], &plain());
+    let after = space.get(LLAMA);
+    assert_eq!(after["spec"]["template"], before["spec"]["template"]);
+    assert_eq!(record(&after), record(&before));
+    // The control: a changed template gets the other numbers.
+    space.ok(
+        &[
+            "set",
+            "image",
+            LLAMA,
+            "server=ghcr.io/ggml-org/llama.cpp:server-b9000",
+        ],
+        "",
+    );
+    assert_eq!(
+        space.template(LLAMA)["spec"]["terminationGracePeriodSeconds"],
+        100
+    );
+}
+
+#[test]
+fn replace_with_the_same_file_returns_what_it_dropped() {
+    let Some(space) = Space::enrolled("replace") else {
+        return;
+    };
+    space.apply(&plain());
+    let before = space.get(LLAMA);
+    space.ok(&["replace", "-f", "-"], &plain());
+    let after = space.get(LLAMA);
+    assert_eq!(after["spec"]["template"], before["spec"]["template"]);
+    assert_eq!(record(&after), record(&before));
+}
+
+#[test]
+fn the_same_by_server_side_apply_changes_nothing() {
+    let Some(space) = Space::enrolled("server-side") else {
+        return;
+    };
+    let apply = ["apply", "--server-side", "-f", "-"];
+    space.ok(&apply, &plain());
+    let before = space.get(LLAMA);
+    assert_filled(&before["spec"]["template"]);
+    space.ok(&apply, &plain());
+    assert_eq!(space.template(LLAMA), before["spec"]["template"]);
+    space.ok(&["replace", "-f", "-"], &plain());
+    assert_eq!(space.template(LLAMA), before["spec"]["template"]);
+}
+
+#[test]
+fn server_side_apply_over_client_side_changes_nothing() {
+    let Some(space) = Space::enrolled("server-side-over") else {
+        return;
+    };
+    space.apply(&plain());
+    let before = space.template(LLAMA);
+    space.ok(
+        &["apply", "--server-side", "--force-conflicts", "-f", "-"],
+        &plain(),
+    );
+    assert_eq!(space.template(LLAMA), before);
+}
+
+#[test]
+fn a_changed_port_moves_our_probe_under_server_side_apply_too() {
+    let Some(space) = Space::enrolled("server-side-port") else {
+        return;
+    };
+    let apply = ["apply", "--server-side", "-f", "-"];
+    space.ok(&apply, &plain());
+    space.ok(
+        &apply,
+        &with_args("", "", "ghcr.io/ggml-org/llama.cpp:server", "9000"),
+    );
+    let template = space.template(LLAMA);
+    assert_eq!(server(&template)["readinessProbe"]["httpGet"]["port"], 9000);
+    assert_eq!(template["spec"]["terminationGracePeriodSeconds"], 70);
+}
+
+/// `kubectl edit` with a program in the editor's place that runs this jq-less change: sed.
+fn edit(space: &Space, script: &str) {
+    let output = space
+        .lab
+        .kubectl(&["-n", &space.name, "edit", LLAMA, "-o", "json"])
+        .env("KUBE_EDITOR", format!("python3 -c '{script}'"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn edit_that_takes_our_probe_away_keeps_it_away() {
+    let Some(space) = Space::enrolled("edit") else {
+        return;
+    };
+    space.apply(&plain());
+    edit(
+        &space,
+        "import json,sys; f=sys.argv[1]; o=json.load(open(f)); \
+         del o[\"spec\"][\"template\"][\"spec\"][\"containers\"][0][\"readinessProbe\"]; \
+         json.dump(o,open(f,\"w\"))",
+    );
+    let mut wanted = untouched("edit-control", &plain());
+    wanted["spec"]["terminationGracePeriodSeconds"] = json!(70);
+    wanted["spec"]["containers"][0]["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 60}}});
+    assert_eq!(space.template(LLAMA), wanted);
+    // It stays away at the next change, and comes back on request.
+    space.ok(
+        &[
+            "set",
+            "image",
+            LLAMA,
+            "server=ghcr.io/ggml-org/llama.cpp:server-b9000",
+        ],
+        "",
+    );
+    assert_eq!(server(&space.template(LLAMA)).get("readinessProbe"), None);
+    space.ok(&["annotate", LLAMA, "kubectl-infer.dev/review=now"], "");
+    assert_filled(&space.template(LLAMA));
+}
+
+#[test]
+fn a_written_grace_of_30_is_kept_and_bounds_the_sleep() {
+    let Some(space) = Space::enrolled("grace-30") else {
+        return;
+    };
+    let file = manifest("terminationGracePeriodSeconds: 30", "");
+    space.apply(&plain());
+    space.apply(&file);
+    let mut wanted = untouched("grace-30-control", &plain());
+    wanted["spec"]["containers"][0]["readinessProbe"] =
+        server(&space.template(LLAMA))["readinessProbe"].clone();
+    wanted["spec"]["containers"][0]["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 20}}});
+    assert_eq!(space.template(LLAMA), wanted);
+    // Written from the start, by either apply, it is told from the default.
+    for (name, apply) in [
+        ("grace-30-created", vec!["apply", "-f", "-"]),
+        (
+            "grace-30-server-side",
+            vec!["apply", "--server-side", "-f", "-"],
+        ),
+    ] {
+        let space = Space::enrolled(name).unwrap();
+        space.ok(&apply, &file);
+        assert_eq!(space.template(LLAMA), wanted, "{name}");
+    }
+}
+
+#[test]
+fn a_written_grace_of_10_is_accepted_without_a_sleep() {
+    let Some(space) = Space::enrolled("grace-10") else {
+        return;
+    };
+    space.apply(&plain());
+    space.apply(&manifest("terminationGracePeriodSeconds: 10", ""));
+    let mut wanted = untouched("grace-10-control", &plain());
+    wanted["spec"]["terminationGracePeriodSeconds"] = json!(10);
+    wanted["spec"]["containers"][0]["readinessProbe"] =
+        server(&space.template(LLAMA))["readinessProbe"].clone();
+    assert_eq!(space.template(LLAMA), wanted);
+}
+
+#[test]
+fn a_person_s_tcp_socket_beside_ours_takes_ours_out() {
+    let Some(space) = Space::enrolled("tcp-socket") else {
+        return;
+    };
+    let file = manifest("", "readinessProbe: {tcpSocket: {port: 8080}}");
+    for apply in [
+        vec!["apply", "-f", "-"],
+        vec!["apply", "--server-side", "--force-conflicts", "-f", "-"],
+    ] {
+        space.run(&["delete", LLAMA, "--ignore-not-found"], "");
+        space.ok(&apply, &plain());
+        assert_filled(&space.template(LLAMA));
+        space.ok(&apply, &file);
+        let mut wanted = untouched("tcp-socket-control", &file);
+        wanted["spec"]["terminationGracePeriodSeconds"] = json!(70);
+        wanted["spec"]["containers"][0]["lifecycle"] =
+            json!({"preStop": {"sleep": {"seconds": 60}}});
+        assert_eq!(space.template(LLAMA), wanted, "{apply:?}");
+    }
+}
+
+#[test]
+fn a_person_s_exec_beside_our_sleep_takes_ours_out() {
+    let Some(space) = Space::enrolled("exec-hook") else {
+        return;
+    };
+    let file = manifest(
+        "",
+        "lifecycle: {preStop: {exec: {command: [sleep, \"5\"]}}}",
+    );
+    space.apply(&plain());
+    space.apply(&file);
+    let mut wanted = untouched("exec-hook-control", &file);
+    wanted["spec"]["containers"][0]["readinessProbe"] =
+        server(&space.template(LLAMA))["readinessProbe"].clone();
+    assert_eq!(space.template(LLAMA), wanted);
+    assert!(!wanted["spec"]["containers"][0]["readinessProbe"].is_null());
+}
+
+#[test]
+fn set_image_changes_the_image_only() {
+    let Some(space) = Space::enrolled("set-image") else {
+        return;
+    };
+    space.apply(&plain());
+    let mut wanted = space.template(LLAMA);
+    space.ok(
+        &[
+            "set",
+            "image",
+            LLAMA,
+            "server=ghcr.io/ggml-org/llama.cpp:server-b9000",
+        ],
+        "",
+    );
+    wanted["spec"]["containers"][0]["image"] = json!("ghcr.io/ggml-org/llama.cpp:server-b9000");
+    assert_eq!(space.template(LLAMA), wanted);
+}
+
+#[test]
+fn a_changed_port_moves_our_probe() {
+    let Some(space) = Space::enrolled("port") else {
+        return;
+    };
+    space.apply(&plain());
+    let mut wanted = space.template(LLAMA);
+    space.apply(&with_args(
+        "",
+        "",
+        "ghcr.io/ggml-org/llama.cpp:server",
+        "9000",
+    ));
+    wanted["spec"]["containers"][0]["args"][3] = json!("9000");
+    wanted["spec"]["containers"][0]["readinessProbe"]["httpGet"]["port"] = json!(9000);
+    assert_eq!(space.template(LLAMA), wanted);
+}
+
+#[test]
+fn an_image_that_is_no_server_loses_all_of_ours() {
+    let Some(space) = Space::enrolled("no-server") else {
+        return;
+    };
+    space.apply(&plain());
+    let file = with_args("", "", "nginx:1.28", "8080");
+    space.apply(&file);
+    let after = space.get(LLAMA);
+    assert_eq!(
+        after["spec"]["template"],
+        untouched("no-server-control", &file)
+    );
+    assert_eq!(record(&after), None);
+}
+
+#[test]
+fn apply_and_replace_of_an_exported_object_change_nothing() {
+    let Some(space) = Space::enrolled("exported") else {
+        return;
+    };
+    space.apply(&plain());
+    let before = space.template(LLAMA);
+    let exported = String::from_utf8(space.run(&["get", LLAMA, "-o", "yaml"], "").stdout).unwrap();
+    space.ok(&["replace", "-f", "-"], &exported);
+    assert_eq!(space.template(LLAMA), before);
+    let exported = String::from_utf8(space.run(&["get", LLAMA, "-o", "yaml"], "").stdout).unwrap();
+    space.apply(&exported);
+    assert_eq!(space.template(LLAMA), before);
+    // From here on our values are written: a later change leaves them as they are.
+    let changed = exported
+        .replace("\"8080\"", "\"9000\"")
+        .replace("- \"8080\"", "- \"9000\"");
+    let lines: Vec<&str> = changed
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("resourceVersion:"))
+        .collect();
+    space.apply(&lines.join("\n"));
+    let template = space.template(LLAMA);
+    assert_eq!(server(&template)["args"][3], "9000");
+    assert_eq!(server(&template)["readinessProbe"]["httpGet"]["port"], 8080);
+}
+
+#[test]
+fn a_dropped_or_broken_record_is_put_back() {
+    let Some(space) = Space::enrolled("record") else {
+        return;
+    };
+    space.apply(&plain());
+    let before = space.get(LLAMA);
+    space.ok(&["annotate", LLAMA, "kubectl-infer.dev/record-"], "");
+    assert_eq!(record(&space.get(LLAMA)), record(&before));
+    let said = space.ok(
+        &[
+            "annotate",
+            LLAMA,
+            "kubectl-infer.dev/record={",
+            "--overwrite",
+        ],
+        "",
+    );
+    assert!(said.contains("cannot be read"), "{said}");
+    let after = space.get(LLAMA);
+    assert_eq!(record(&after), record(&before));
+    assert_eq!(after["spec"]["template"], before["spec"]["template"]);
+}
+
+#[test]
+fn a_request_for_review_enrols_an_old_object_and_a_label_does_not() {
+    let Some(lab) = Space::lab() else { return };
+    infer_tests::space::shared_webhook(&lab);
+    let space = Space::in_group(lab, "request", None);
+    space.apply(&plain());
+    let before = space.template(LLAMA);
+    space
+        .lab
+        .kubectl_ok(
+            &[
+                "label",
+                "ns",
+                "request",
+                "kubectl-infer.dev/enforce=true",
+                "infer-test=shared",
+            ],
+            "",
+        )
+        .unwrap();
+    infer_tests::space::poll("the webhook answers", || {
+        let probe = plain().replace("name: llama\n", "name: probe\n");
+        let output = space.run(
+            &["create", "--dry-run=server", "-o", "json", "-f", "-"],
+            &probe,
+        );
+        String::from_utf8_lossy(&output.stdout).contains("preStop")
+    });
+    space.ok(&["label", LLAMA, "team=a"], "");
+    assert_eq!(space.template(LLAMA), before, "a label is no rollout");
+    space.ok(&["annotate", LLAMA, "kubectl-infer.dev/review=now"], "");
+    assert_filled(&space.template(LLAMA));
+}
+
+#[test]
+fn skip_switches_one_fix_off() {
+    let Some(space) = Space::enrolled("skip") else {
+        return;
+    };
+    let file = plain().replace(
+        "  name: llama\n",
+        "  name: llama\n  annotations: {kubectl-infer.dev/skip: no-readiness-probe}\n",
+    );
+    space.apply(&file);
+    let mut wanted = untouched("skip-control", &file);
+    wanted["spec"]["terminationGracePeriodSeconds"] = json!(70);
+    wanted["spec"]["containers"][0]["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 60}}});
+    assert_eq!(space.template(LLAMA), wanted);
+}
+
+#[test]
+fn with_the_webhook_down_a_changed_manifest_is_stored() {
+    let Some(lab) = Space::lab() else { return };
+    let mut webhook = own_webhook(
+        &lab,
+        "down",
+        &Options {
+            with_cluster: true,
+            ..Options::default()
+        },
+    );
+    let space = Space::in_group(lab, "down", Some("down"));
+    space.apply(&plain());
+    assert_filled(&space.template(LLAMA));
+    webhook.kill();
+    space.apply(&with_args(
+        "",
+        "",
+        "ghcr.io/ggml-org/llama.cpp:server",
+        "9000",
+    ));
+    let template = space.template(LLAMA);
+    assert_eq!(server(&template)["args"][3], "9000");
+    assert_eq!(
+        server(&template)["readinessProbe"]["httpGet"]["port"],
+        8080,
+        "nobody moved it"
+    );
+}
+
+#[test]
+fn a_pod_and_a_daemon_set_are_filled_and_a_sidecar_is_not_touched() {
+    let Some(space) = Space::enrolled("kinds") else {
+        return;
+    };
+    let pod = r#"apiVersion: v1
+kind: Pod
+metadata: {name: llama}
+spec:
+  initContainers:
+    - {name: native, image: envoy, restartPolicy: Always}
+    - {name: fetch, image: "ghcr.io/ggml-org/llama.cpp:server", command: [sh, -c, "true"]}
+  containers:
+    - {name: proxy, image: envoy}
+    - name: server
+      image: ghcr.io/ggml-org/llama.cpp:server
+      args: ["-m", "/m.gguf", "--port", "8080"]
+"#;
+    space.apply(pod);
+    let plain = Space::plain("kinds-control").unwrap();
+    plain.apply(pod);
+    let (with, without) = (space.get("pod/llama"), plain.get("pod/llama"));
+    assert_eq!(
+        with["spec"]["initContainers"],
+        without["spec"]["initContainers"]
+    );
+    assert_eq!(
+        with["spec"]["containers"][0],
+        without["spec"]["containers"][0]
+    );
+    assert_eq!(
+        with["spec"]["containers"][1]["readinessProbe"]["httpGet"]["port"],
+        8080
+    );
+    // A pod cannot be changed afterwards, and an annotation must go through.
+    space.ok(&["annotate", "pod/llama", "note=x"], "");
+    let set = self::plain().replace("kind: Deployment", "kind: DaemonSet");
+    space.apply(&set);
+    assert_filled(&space.template("daemonset/llama"));
+}
