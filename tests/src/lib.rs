@@ -3,6 +3,8 @@
 //!
 //! Targets `l1_*` need the lab and are run by `cargo xtask test`; the others need nothing.
 
+pub mod space;
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
