@@ -28,7 +28,10 @@ pub struct Space {
 pub fn shared_webhook(lab: &Lab) -> &'static Webhook {
     static SHARED: OnceLock<Webhook> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let options = Options { with_cluster: true, ..Options::default() };
+        let options = Options {
+            with_cluster: true,
+            ..Options::default()
+        };
         own_webhook(lab, "shared", &options)
     })
 }
@@ -41,7 +44,11 @@ pub fn shared_webhook(lab: &Lab) -> &'static Webhook {
 pub fn own_webhook(lab: &Lab, group: &str, options: &Options) -> Webhook {
     let webhook = Webhook::start(lab, options).expect("the webhook starts");
     webhook
-        .register(lab, &format!("infer-{group}"), &[SCOPE_LABEL, (GROUP, group)])
+        .register(
+            lab,
+            &format!("infer-{group}"),
+            &[SCOPE_LABEL, (GROUP, group)],
+        )
         .expect("the API server takes the registration");
     webhook
 }
@@ -74,13 +81,18 @@ impl Space {
     ///
     /// When the API server refuses.
     pub fn in_group(lab: Lab, name: &str, group: Option<&str>) -> Space {
-        let labels = group.map_or(serde_json::json!({}), |group| {
-            serde_json::json!({SCOPE_LABEL.0: SCOPE_LABEL.1, GROUP: group})
-        });
+        let labels = group.map_or(
+            serde_json::json!({}),
+            |group| serde_json::json!({SCOPE_LABEL.0: SCOPE_LABEL.1, GROUP: group}),
+        );
         let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": name, "labels": labels}});
-        lab.kubectl_ok(&["apply", "-f", "-"], &object.to_string()).expect("a namespace is made");
-        Space { lab, name: name.to_owned() }
+        lab.kubectl_ok(&["apply", "-f", "-"], &object.to_string())
+            .expect("a namespace is made");
+        Space {
+            lab,
+            name: name.to_owned(),
+        }
     }
 
     /// Runs kubectl in this namespace, whatever comes of it.
@@ -90,7 +102,9 @@ impl Space {
     /// When there is no kubectl.
     pub fn run(&self, arguments: &[&str], input: &str) -> Output {
         let arguments = [&["-n", &self.name], arguments].concat();
-        self.lab.kubectl_with(&arguments, input).expect("kubectl runs")
+        self.lab
+            .kubectl_with(&arguments, input)
+            .expect("kubectl runs")
     }
 
     /// Runs kubectl in this namespace and returns its stderr, where warnings are.
@@ -118,7 +132,10 @@ impl Space {
     pub fn get(&self, what: &str) -> Value {
         let output = self.run(&["get", what, "-o", "json", "--show-managed-fields"], "");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-            panic!("{what}: {error}: {}", String::from_utf8_lossy(&output.stderr))
+            panic!(
+                "{what}: {error}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            )
         })
     }
 
@@ -159,9 +176,13 @@ pub fn until_stored(webhook: &Webhook, kind: &str, count: usize) {
     let client = webhook.client().expect("a client of the webhook");
     let line = format!("infer_webhook_store_objects{{kind=\"{kind}\"}} ");
     poll(&format!("{count} of {kind} in the store"), || {
-        let answer = client.get(webhook.address(), "/metrics").map(|(_, text)| text);
+        let answer = client
+            .get(webhook.address(), "/metrics")
+            .map(|(_, text)| text);
         answer.is_ok_and(|text| {
-            let number = text.lines().find_map(|l| l.strip_prefix(&line)?.trim().parse().ok());
+            let number = text
+                .lines()
+                .find_map(|l| l.strip_prefix(&line)?.trim().parse().ok());
             number.is_some_and(|seen: f64| seen >= count as f64)
         })
     });

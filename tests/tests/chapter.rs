@@ -280,7 +280,7 @@ fn beside_the_cluster_the_baseline_fills_in_two_values() {
             (
                 INGRESS.to_owned(),
                 "timeout-too-short",
-                format!("/metadata/annotations/{}~1proxy-read-timeout", PREFIX),
+                format!("/metadata/annotations/{PREFIX}~1proxy-read-timeout"),
                 json!("300")
             ),
         ]

@@ -11,6 +11,7 @@
 use crate::engine::Engine;
 use crate::kind::{Kind, PodKind, pod_kind_of, stored_kind_of};
 use crate::object;
+use crate::patch;
 use crate::pointer;
 use crate::policy::Action;
 use crate::record::{self, Carried, Declined, Entry, Record, relocate};
@@ -19,7 +20,8 @@ use crate::rule::Finding;
 use crate::snapshot::{Reader, Snapshot};
 use crate::withdraw::{Fate, withdraw};
 use crate::written::{Origin, Written};
-use serde_json::Value;
+use json_patch::Patch;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// What the API server is about to do.
@@ -48,7 +50,7 @@ pub struct Request<'a> {
 #[derive(Debug, Default)]
 pub struct Answer {
     /// What to change; `None` for nothing. It applies to exactly the object of the request.
-    pub patch: Option<json_patch::Patch>,
+    pub patch: Option<Patch>,
     /// What the client is told.
     pub warnings: Vec<String>,
     /// What the audit log is told.
@@ -97,11 +99,12 @@ impl Subject {
 
     fn digest(self, object: &Value) -> String {
         match self {
-            Subject::Workload(kind) => object
+            Subject::Workload(kind) if kind.mutable => object
                 .pointer(kind.template)
                 .map(record::digest)
                 .unwrap_or_default(),
-            Subject::Ingress => String::new(),
+            // What cannot be changed is never undone.
+            Subject::Workload(_) | Subject::Ingress => String::new(),
         }
     }
 }
@@ -143,6 +146,7 @@ pub fn mutate(engine: &Engine, snapshot: &Snapshot, request: &Request<'_>) -> An
                 Basis {
                     record: carried.readable().unwrap_or_default(),
                     dropped: false,
+                    forgets: false,
                 },
             );
             if broken {
@@ -168,7 +172,7 @@ pub fn validate(engine: &Engine, snapshot: &Snapshot, request: &Request<'_>) -> 
         engine,
         &reader,
         request.object,
-        Origin::ApiServer,
+        Origin::ApiServer(request.object),
         &declined,
     );
     let denied: Vec<String> = found
@@ -221,6 +225,9 @@ struct Basis {
     /// Whether a value that is missing was dropped by the way of writing (`replace` from a file, a
     /// server-side apply) and not by a person.
     dropped: bool,
+    /// Whether what a person declined, now or before, is forgotten: a review was asked for. Without
+    /// "now" a reinvocation would answer otherwise than the first call.
+    forgets: bool,
 }
 
 fn update(
@@ -242,18 +249,13 @@ fn update(
     let stored = Carried::of(old);
     let broken = carried == Carried::Broken;
     let mut answer = if is_asked {
-        let mut record = carried.readable().or(stored.readable()).unwrap_or_default();
-        record.declined.clear();
-        afresh(
-            engine,
-            reader,
-            request,
-            subject,
-            Basis {
-                record,
-                dropped: false,
-            },
-        )
+        let record = carried.readable().or(stored.readable()).unwrap_or_default();
+        let basis = Basis {
+            record,
+            dropped: false,
+            forgets: true,
+        };
+        afresh(engine, reader, request, subject, basis)
     } else if subject.same(engine, old, new) {
         unchanged(new, old, &carried, &stored)
     } else if let Some(answer) = undone(reader, new, subject, &carried) {
@@ -263,7 +265,11 @@ fn update(
     } else {
         let dropped = carried == Carried::Absent || is_server_side_apply(new, old);
         let record = carried.readable().or(stored.readable()).unwrap_or_default();
-        let basis = Basis { record, dropped };
+        let basis = Basis {
+            record,
+            dropped,
+            forgets: false,
+        };
         afresh(engine, reader, request, subject, basis)
     };
     if broken {
@@ -382,27 +388,33 @@ fn afresh(
     basis: Basis,
 ) -> Answer {
     let new = request.object;
-    let mut work = new.clone();
-    let fill_namespace = object::namespace(new).is_empty() && !request.namespace.is_empty();
-    if fill_namespace {
-        pointer::set(
-            &mut work,
-            "/metadata/namespace",
-            Value::from(request.namespace),
-        );
-    }
+    let mut work = without_managed_fields(new);
+    // It is written anew below; a reinvocation must find the object as the first call found it.
+    record::erase(&mut work);
+    let mut touched = vec![pointer::join("/metadata/annotations", record::ANNOTATION)];
     let mut declined = basis.record.declined;
     {
-        let written = Written::new(new, Origin::ApiServer, &[]);
+        let written = Written::new(new, Origin::ApiServer(new), &[]);
         // In the order in which a later value was put beside an earlier one, backwards.
         for entry in basis.record.added.iter().rev() {
+            touched.extend(relocate(&work, &entry.path, entry.container.as_deref()));
             if withdraw(&mut work, entry, &written, basis.dropped) == Fate::Declined {
                 decline(&mut declined, entry);
             }
         }
     }
+    if basis.forgets {
+        declined.clear();
+    }
     declined.retain(|it| relocate(&work, &it.path, it.container.as_deref()).is_some());
-    let found = review::review(engine, reader, &work, Origin::ApiServer, &declined);
+    let placed = in_namespace(&work, request.namespace);
+    let found = review::review(
+        engine,
+        reader,
+        placed.as_ref().unwrap_or(&work),
+        Origin::ApiServer(new),
+        &declined,
+    );
     let changes = review::changes(engine, &work, &found.findings, &declined);
     let added = review::apply(&mut work, &changes);
     let record = Record {
@@ -412,8 +424,9 @@ fn afresh(
         ..Record::new()
     };
     record.write(&mut work);
-    if fill_namespace {
-        pointer::remove(&mut work, "/metadata/namespace", 0);
+    if !record.is_empty() && object::annotation(&work, record::ANNOTATION).is_none() {
+        // `annotations` is no map. What could not be recorded could not be taken back.
+        return Answer::default();
     }
     if annotations_size(&work) > ANNOTATIONS_LIMIT && annotations_size(new) <= ANNOTATIONS_LIMIT {
         return Answer {
@@ -424,13 +437,53 @@ fn afresh(
             ..Answer::default()
         };
     }
-    let mut answer = answer_with(new, &work);
+    touched.extend(record.added.iter().map(|entry| entry.path.clone()));
+    let mut answer = answer_by(patch::between(
+        new,
+        &work,
+        touched.iter().map(String::as_str),
+    ));
     let fixed: Vec<&'static str> = changes.iter().map(|fixing| fixing.rule.id).collect();
     report(engine, &mut answer, &found, &fixed);
-    open_ends(&mut answer, &work, &found);
+    open_ends(&mut answer, placed.as_ref().unwrap_or(&work), &found);
     answer.fixed = fixed;
     answer.fixed.dedup();
     answer
+}
+
+/// A copy to work on. Managed fields may be half of an object, and nobody changes them here.
+fn without_managed_fields(object: &Value) -> Value {
+    let copy = |map: &Map<String, Value>, member: &str, copied: Value| -> Value {
+        let others = map.iter().filter(|(key, _)| *key != member);
+        let mut map: Map<String, Value> = others
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        if !copied.is_null() {
+            map.insert(member.to_owned(), copied);
+        }
+        Value::Object(map)
+    };
+    match (
+        object.as_object(),
+        object.get("metadata").and_then(Value::as_object),
+    ) {
+        (Some(map), Some(metadata)) => copy(
+            map,
+            "metadata",
+            copy(metadata, "managedFields", Value::Null),
+        ),
+        _ => object.clone(),
+    }
+}
+
+/// The object in the request's namespace, where it does not name its own.
+fn in_namespace(object: &Value, namespace: &str) -> Option<Value> {
+    if namespace.is_empty() || !object::namespace(object).is_empty() {
+        return None;
+    }
+    let mut placed = object.clone();
+    pointer::set(&mut placed, "/metadata/namespace", Value::from(namespace))?;
+    Some(placed)
 }
 
 fn decline(declined: &mut Vec<Declined>, entry: &Entry) {
@@ -452,7 +505,10 @@ fn annotations_size(object: &Value) -> usize {
 
 /// The patch from the object that came to the one that is wanted, if they differ.
 fn answer_with(new: &Value, work: &Value) -> Answer {
-    let patch = json_patch::diff(new, work);
+    answer_by(json_patch::diff(new, work))
+}
+
+fn answer_by(patch: Patch) -> Answer {
     Answer {
         patch: (!patch.0.is_empty()).then_some(patch),
         ..Answer::default()

@@ -19,6 +19,7 @@ pub mod image;
 pub mod kind;
 pub mod lens;
 pub mod object;
+pub mod patch;
 pub mod pointer;
 pub mod policy;
 pub mod probe;

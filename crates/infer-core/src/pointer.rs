@@ -1,6 +1,7 @@
 //! JSON pointers (RFC 6901): building them, and changing a value at one.
 
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// Appends `token` to `pointer`, escaped.
 pub fn join(pointer: &str, token: &str) -> String {
@@ -11,13 +12,17 @@ pub fn join(pointer: &str, token: &str) -> String {
     }
 }
 
-/// Splits a pointer into its unescaped tokens; the root has none.
-pub fn tokens(pointer: &str) -> Vec<String> {
-    pointer
-        .split('/')
-        .skip(1)
-        .map(|token| token.replace("~1", "/").replace("~0", "~"))
-        .collect()
+/// The unescaped tokens of a pointer; the root has none.
+pub fn tokens(pointer: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    pointer.split('/').skip(1).map(unescape)
+}
+
+fn unescape(token: &str) -> Cow<'_, str> {
+    if token.contains('~') {
+        Cow::Owned(token.replace("~1", "/").replace("~0", "~"))
+    } else {
+        Cow::Borrowed(token)
+    }
 }
 
 /// Sets the value at `pointer`, making missing parent objects, and returns how many it made.
@@ -26,30 +31,28 @@ pub fn tokens(pointer: &str) -> Vec<String> {
 /// nothing, where the way leads through something that is neither an object nor an existing list
 /// item.
 pub fn set(root: &mut Value, pointer: &str, value: Value) -> Option<usize> {
-    let tokens = tokens(pointer);
-    let (last, parents) = tokens.split_last()?;
+    let (parents, last) = split(pointer)?;
     if !reachable(root, parents) {
         return None;
     }
     let mut made = 0;
     let mut at = root;
-    for token in parents {
+    for token in tokens(parents) {
         at = match at {
             Value::Array(items) => items.get_mut(token.parse::<usize>().ok()?)?,
             Value::Object(map) => {
-                let next = map.entry(token.clone()).or_insert(Value::Null);
-                if next.is_null() {
-                    *next = Value::Object(Map::new());
+                if map.get(token.as_ref()).is_none_or(Value::is_null) {
+                    map.insert(token.clone().into_owned(), Value::Object(Map::new()));
                     made += 1;
                 }
-                next
+                map.get_mut(token.as_ref())?
             }
             _ => return None,
         };
     }
     match at {
         Value::Object(map) => {
-            map.insert(last.clone(), value);
+            map.insert(last, value);
             Some(made)
         }
         Value::Array(items) => {
@@ -60,26 +63,28 @@ pub fn set(root: &mut Value, pointer: &str, value: Value) -> Option<usize> {
     }
 }
 
-fn reachable(root: &Value, parents: &[String]) -> bool {
+/// Whether every step of the way is an object, an item that is there, or missing.
+fn reachable(root: &Value, parents: &str) -> bool {
     let mut at = root;
-    for token in parents {
-        match at {
+    for token in tokens(parents) {
+        let next = match at {
             Value::Array(items) => {
                 match token
                     .parse::<usize>()
                     .ok()
                     .and_then(|index| items.get(index))
                 {
-                    Some(next) => at = next,
+                    Some(next) => next,
                     None => return false,
                 }
             }
-            Value::Object(map) => match map.get(token) {
+            Value::Object(map) => match map.get(token.as_ref()) {
                 Some(Value::Null) | None => return true,
-                Some(next) => at = next,
+                Some(next) => next,
             },
             _ => return false,
-        }
+        };
+        at = next;
     }
     matches!(at, Value::Object(_) | Value::Array(_))
 }
@@ -107,7 +112,7 @@ pub fn remove(root: &mut Value, pointer: &str, parents: usize) -> Option<Value> 
 /// The parent's pointer and the last token, unescaped; `None` for the root.
 pub fn split(pointer: &str) -> Option<(&str, String)> {
     let (parent, last) = pointer.rsplit_once('/')?;
-    Some((parent, last.replace("~1", "/").replace("~0", "~")))
+    Some((parent, unescape(last).into_owned()))
 }
 
 #[cfg(test)]
@@ -151,6 +156,9 @@ mod tests {
     fn tokens_are_escaped_and_back() {
         let pointer = join("/metadata/annotations", "a.b/c~d");
         assert_eq!(pointer, "/metadata/annotations/a.b~1c~0d");
-        assert_eq!(tokens(&pointer), ["metadata", "annotations", "a.b/c~d"]);
+        assert_eq!(
+            tokens(&pointer).collect::<Vec<_>>(),
+            ["metadata", "annotations", "a.b/c~d"]
+        );
     }
 }

@@ -185,18 +185,19 @@ pub fn digest(template: &Value) -> String {
         {
             metadata.remove("creationTimestamp");
         }
-        template.to_string()
+        serde_json::to_vec(&template)
     } else {
-        template.to_string()
+        serde_json::to_vec(template)
     };
-    let hash = Sha256::digest(bytes.as_bytes());
-    hash.iter()
-        .take(16)
-        .fold(String::with_capacity(32), |mut text, byte| {
-            use std::fmt::Write;
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    let bytes = bytes.expect("a JSON value is JSON");
+    let hash = Sha256::digest(&bytes);
+    let mut text = String::with_capacity(32);
+    for byte in &hash[..16] {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+        }
+    }
+    text
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub fn review(
     engine: &Engine,
     reader: &Reader<'_>,
     object: &Value,
-    origin: Origin,
+    origin: Origin<'_>,
     declined: &[Declined],
 ) -> Reviewed {
     let written = Written::new(object, origin, declined);
@@ -208,7 +208,7 @@ pub fn changes(
     declined: &[Declined],
 ) -> Vec<Fixing> {
     let mode = pod_kind_of(object).map_or(Mode::Full, |kind| kind.mode);
-    let written = Written::new(object, Origin::ApiServer, declined);
+    let written = Written::new(object, Origin::ApiServer(object), declined);
     let mut order: Vec<String> = Vec::new();
     let mut by_path: BTreeMap<String, Fixing> = BTreeMap::new();
     for finding in findings {

@@ -7,7 +7,7 @@ use crate::kind::{Kind, pod_kind_of};
 use crate::object;
 use crate::server::{Server, servers};
 use crate::world::World;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The way from a Service to a workload that runs an inference server.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ pub fn controllers<'a>(world: &World<'a>, ingress: &Value) -> (Vec<&'a Controlle
     let map = ingress
         .pointer("/metadata/annotations")
         .and_then(Value::as_object);
-    let keys = map.into_iter().flat_map(serde_json::Map::keys);
+    let keys = map.into_iter().flat_map(Map::keys);
     let by_prefix: Vec<&Controller> = catalogue
         .iter()
         .filter(|controller| {
@@ -168,30 +168,14 @@ pub fn from_service<'a>(world: &World<'a>, service: &'a Value) -> Ways<'a> {
         // No selector: its endpoints are written by hand.
         return ways;
     };
+    let namespace = object::namespace(service);
     let mut selects_any = false;
-    let mut meant = None;
-    for workload in world
-        .reader
-        .in_namespace(Kind::Workload, object::namespace(service))
-    {
-        let Some(template) = pod_kind_of(workload).and_then(|kind| workload.pointer(kind.template))
-        else {
-            continue;
-        };
-        let labels = template.pointer("/metadata/labels");
-        if object::selects(selector, labels) {
-            selects_any = true;
-            push_edge(world, &mut ways, service, workload, false);
-        } else if labels
-            .and_then(Value::as_object)
-            .is_none_or(serde_json::Map::is_empty)
-            && carries(selector, object::name(workload))
-        {
-            meant = Some(workload);
-        }
+    for workload in world.reader.selected(namespace, selector) {
+        selects_any = true;
+        push_edge(world, &mut ways, service, workload, false);
     }
     if !selects_any {
-        match meant {
+        match meant(world, namespace, selector) {
             Some(workload) => push_edge(world, &mut ways, service, workload, true),
             None => ways.open.push(object::name(service).to_owned()),
         }
@@ -199,13 +183,20 @@ pub fn from_service<'a>(world: &World<'a>, service: &'a Value) -> Ways<'a> {
     ways
 }
 
-fn carries(selector: &Value, name: &str) -> bool {
-    !name.is_empty()
-        && selector
-            .as_object()
-            .into_iter()
-            .flatten()
-            .any(|(_, value)| value.as_str() == Some(name))
+/// The workload without labels whose name a selector carries.
+fn meant<'a>(world: &World<'a>, namespace: &str, selector: &Value) -> Option<&'a Value> {
+    let names = selector
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, value)| value.as_str());
+    names
+        .flat_map(|name| world.reader.workloads_named(namespace, name))
+        .find(|workload| {
+            let template = pod_kind_of(workload).and_then(|kind| workload.pointer(kind.template));
+            let labels = template.and_then(|template| template.pointer("/metadata/labels"));
+            template.is_some() && labels.and_then(Value::as_object).is_none_or(Map::is_empty)
+        })
 }
 
 fn push_edge<'a>(

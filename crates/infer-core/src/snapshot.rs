@@ -4,22 +4,75 @@
 //! The same shape is filled from files, from one list or from watches. Which kinds are *known* is
 //! part of it: no Node in the snapshot means something else where Nodes were never read.
 
-use crate::kind::{Kind, KindSet, stored_kind_of};
+use crate::kind::{Kind, KindSet, POD_KINDS, pod_kind_of, stored_kind_of};
 use crate::object;
 use crate::record;
 use serde_json::{Map, Value};
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The objects that rules may see.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     known: KindSet,
-    /// By kind, namespace and key (name, or kind and name for workloads).
-    objects: BTreeMap<Kind, BTreeMap<String, BTreeMap<String, Arc<Value>>>>,
+    /// By kind and namespace.
+    spaces: BTreeMap<Kind, BTreeMap<String, Space>>,
     /// Digest and revision object's key, by the owner's uid.
     revisions: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// Objects of one kind in one namespace.
+#[derive(Clone, Debug, Default)]
+struct Space {
+    /// By `Kind/name`: workloads are of several kinds.
+    objects: BTreeMap<String, Arc<Value>>,
+    /// Keys of workloads by each label of their pod template, so that a selector need not look at
+    /// every workload.
+    by_label: HashMap<String, BTreeSet<String>>,
+}
+
+impl Space {
+    fn insert(&mut self, object: Arc<Value>) {
+        let key = key(&object);
+        self.remove(&key);
+        for label in template_labels(&object) {
+            self.by_label.entry(label).or_default().insert(key.clone());
+        }
+        self.objects.insert(key, object);
+    }
+
+    fn remove(&mut self, key: &str) {
+        let Some(object) = self.objects.remove(key) else {
+            return;
+        };
+        for label in template_labels(&object) {
+            if let Some(keys) = self.by_label.get_mut(&label) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.by_label.remove(&label);
+                }
+            }
+        }
+    }
+}
+
+/// The labels of a workload's pod template, each as the index holds it.
+fn template_labels(object: &Value) -> Vec<String> {
+    let template = pod_kind_of(object).and_then(|kind| object.pointer(kind.template));
+    let labels = template.and_then(|template| template.pointer("/metadata/labels"));
+    labels
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some(label_key(key, value.as_str()?)))
+        .collect()
+}
+
+/// No label's key or value has an equals sign (kubernetes/kubernetes
+/// staging/src/k8s.io/apimachinery/pkg/util/validation).
+fn label_key(key: &str, value: &str) -> String {
+    format!("{key}={value}")
 }
 
 impl Snapshot {
@@ -44,7 +97,7 @@ impl Snapshot {
     /// Says that objects of this kind can no longer be seen, and forgets them.
     pub fn set_unknown(&mut self, kind: Kind) {
         self.known = self.known.without(KindSet::of(&[kind]));
-        self.objects.remove(&kind);
+        self.spaces.remove(&kind);
         if kind == Kind::Revision {
             self.revisions.clear();
         }
@@ -53,12 +106,9 @@ impl Snapshot {
     /// Adds or replaces an object. An object of a kind that no rule reads is ignored.
     pub fn insert(&mut self, object: Arc<Value>) {
         if let Some(kind) = stored_kind_of(&object) {
-            let space = self.objects.entry(kind).or_default();
             let namespace = object::namespace(&object).to_owned();
-            space
-                .entry(namespace)
-                .or_default()
-                .insert(key(&object), object);
+            let spaces = self.spaces.entry(kind).or_default();
+            spaces.entry(namespace).or_default().insert(object);
         }
     }
 
@@ -67,14 +117,14 @@ impl Snapshot {
         let Some(kind) = stored_kind_of(object) else {
             return;
         };
-        let Some(space) = self.objects.get_mut(&kind) else {
+        let Some(spaces) = self.spaces.get_mut(&kind) else {
             return;
         };
         let namespace = object::namespace(object);
-        if let Some(names) = space.get_mut(namespace) {
-            names.remove(&key(object));
-            if names.is_empty() {
-                space.remove(namespace);
+        if let Some(space) = spaces.get_mut(namespace) {
+            space.remove(&key(object));
+            if space.objects.is_empty() {
+                spaces.remove(namespace);
             }
         }
     }
@@ -101,10 +151,9 @@ impl Snapshot {
     pub fn count(&self, kind: Kind) -> usize {
         match kind {
             Kind::Revision => self.revisions.values().map(BTreeMap::len).sum(),
-            _ => self
-                .objects
-                .get(&kind)
-                .map_or(0, |space| space.values().map(BTreeMap::len).sum()),
+            _ => self.spaces.get(&kind).map_or(0, |spaces| {
+                spaces.values().map(|space| space.objects.len()).sum()
+            }),
         }
     }
 }
@@ -234,42 +283,84 @@ impl<'a> Reader<'a> {
         self.asked.set(self.asked.get().with(kind));
     }
 
-    /// Objects of a kind that may be in `namespace`: offline, either side may leave it out.
-    pub fn in_namespace(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &'a Value> {
+    /// The spaces of a kind that may be `namespace`: offline, either side may leave it out.
+    fn spaces(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &'a Space> {
         self.ask(kind);
-        let space = self.snapshot.objects.get(&kind);
-        let exact = space.and_then(|space| space.get(namespace));
-        let rest = space.into_iter().flatten().filter(move |(other, _)| {
-            other.as_str() != namespace && object::same_namespace(other, namespace)
-        });
-        exact
+        let spaces = self.snapshot.spaces.get(&kind);
+        let of = |name: &str| spaces.and_then(|spaces| spaces.get(name));
+        let exact = of(namespace);
+        let unnamed = if namespace.is_empty() { None } else { of("") };
+        let others = spaces
+            .filter(|_| namespace.is_empty())
             .into_iter()
-            .flat_map(BTreeMap::values)
-            .chain(rest.flat_map(|(_, names)| names.values()))
-            .map(Arc::as_ref)
+            .flatten();
+        let others = others
+            .filter(|(name, _)| !name.is_empty())
+            .map(|(_, space)| space);
+        exact.into_iter().chain(unnamed).chain(others)
     }
 
     /// Every object of a kind.
     pub fn all(&self, kind: Kind) -> impl Iterator<Item = &'a Value> {
-        self.ask(kind);
-        let space = self.snapshot.objects.get(&kind);
-        space
-            .into_iter()
-            .flatten()
-            .flat_map(|(_, names)| names.values())
+        let spaces = self.spaces(kind, "");
+        spaces
+            .flat_map(|space| space.objects.values())
             .map(Arc::as_ref)
     }
 
     /// The Service of this name.
     pub fn service(&self, namespace: &str, name: &str) -> Option<&'a Value> {
-        self.in_namespace(Kind::Service, namespace)
-            .find(|service| object::name(service) == name)
+        let key = format!("Service/{name}");
+        self.spaces(Kind::Service, namespace)
+            .find_map(|space| space.objects.get(&key))
+            .map(Arc::as_ref)
     }
 
     /// The Namespace of this name.
     pub fn namespace(&self, name: &str) -> Option<&'a Value> {
-        self.all(Kind::Namespace)
-            .find(|namespace| object::name(namespace) == name)
+        let key = format!("Namespace/{name}");
+        self.spaces(Kind::Namespace, "")
+            .find_map(|space| space.objects.get(&key))
+            .map(Arc::as_ref)
+    }
+
+    /// The workloads whose pod template carries every label of a selector.
+    pub fn selected(
+        &self,
+        namespace: &str,
+        selector: &'a Value,
+    ) -> impl Iterator<Item = &'a Value> {
+        let first = selector.as_object().and_then(|pairs| pairs.iter().next());
+        let label = first.and_then(|(key, value)| Some(label_key(key, value.as_str()?)));
+        self.spaces(Kind::Workload, namespace)
+            .flat_map(move |space| {
+                let keys = label.as_ref().and_then(|label| space.by_label.get(label));
+                keys.into_iter()
+                    .flatten()
+                    .filter_map(|key| space.objects.get(key))
+            })
+            .map(Arc::as_ref)
+            .filter(|workload| {
+                let template =
+                    pod_kind_of(workload).and_then(|kind| workload.pointer(kind.template));
+                let labels = template.and_then(|template| template.pointer("/metadata/labels"));
+                object::selects(selector, labels)
+            })
+    }
+
+    /// The workloads of this name, of whatever kind.
+    pub fn workloads_named(&self, namespace: &str, name: &str) -> impl Iterator<Item = &'a Value> {
+        let keys: Vec<String> = POD_KINDS
+            .iter()
+            .map(|kind| format!("{}/{name}", kind.kind))
+            .collect();
+        self.spaces(Kind::Workload, namespace)
+            .flat_map(move |space| {
+                keys.iter()
+                    .filter_map(|key| space.objects.get(key))
+                    .collect::<Vec<_>>()
+            })
+            .map(Arc::as_ref)
     }
 
     /// Whether a revision that this owner has holds a template of this digest.
@@ -295,12 +386,33 @@ mod tests {
         snapshot.insert(service("a"));
         snapshot.insert(service(""));
         let reader = Reader::new(&snapshot);
-        assert_eq!(reader.in_namespace(Kind::Service, "a").count(), 2);
-        assert_eq!(reader.in_namespace(Kind::Service, "b").count(), 1);
-        assert_eq!(reader.in_namespace(Kind::Service, "").count(), 2);
+        assert_eq!(reader.spaces(Kind::Service, "a").count(), 2);
+        assert!(
+            reader.service("b", "s").is_some(),
+            "the one that names no namespace"
+        );
+        assert!(reader.service("", "s").is_some());
         assert_eq!(reader.asked(), KindSet::of(&[Kind::Service]));
         snapshot.remove(&service("a"));
         assert_eq!(snapshot.count(Kind::Service), 1);
+    }
+
+    #[test]
+    fn a_selector_finds_what_it_selects_also_after_a_change() {
+        let pod = |labels: Value| {
+            Arc::new(json!({"apiVersion": "v1", "kind": "Pod",
+                "metadata": {"name": "p", "namespace": "a", "labels": labels}}))
+        };
+        let selector = json!({"app": "x", "tier": "y"});
+        let mut snapshot = Snapshot::default();
+        let found = |snapshot: &Snapshot| Reader::new(snapshot).selected("a", &selector).count();
+        snapshot.insert(pod(json!({"app": "x", "tier": "y", "more": "z"})));
+        assert_eq!(found(&snapshot), 1);
+        snapshot.insert(pod(json!({"app": "x"})));
+        assert_eq!(found(&snapshot), 0);
+        snapshot.insert(pod(json!({"app": "x", "tier": "y"})));
+        snapshot.remove(&pod(json!({})));
+        assert_eq!(found(&snapshot), 0);
     }
 
     #[test]

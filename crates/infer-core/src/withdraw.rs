@@ -117,7 +117,7 @@ mod tests {
 
     fn run(object: &Value, entry: &Entry, dropped: bool) -> (Fate, Value) {
         let mut work = object.clone();
-        let written = Written::new(object, Origin::ApiServer, &[]);
+        let written = Written::new(object, Origin::ApiServer(object), &[]);
         let fate = withdraw(&mut work, entry, &written, dropped);
         (
             fate,

@@ -10,12 +10,13 @@ use serde_json::Value;
 use std::cell::OnceCell;
 
 /// Where an object comes from, which decides how much can be known about who wrote what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Origin<'a> {
     /// A person's file: what is there is written.
     Manifest,
-    /// The API server: it has filled in its defaults.
-    ApiServer,
+    /// The API server, which has filled in its defaults. The object that it sent tells who wrote
+    /// what; the one under review may be a copy of it without managed fields.
+    ApiServer(&'a Value),
 }
 
 /// Whether a person wrote a value.
@@ -33,14 +34,14 @@ pub enum Held {
 #[derive(Debug)]
 pub struct Written<'a> {
     object: &'a Value,
-    origin: Origin,
+    origin: Origin<'a>,
     declined: &'a [Declined],
     last_applied: OnceCell<Option<Value>>,
 }
 
 impl<'a> Written<'a> {
     /// Asks about `object`.
-    pub fn new(object: &'a Value, origin: Origin, declined: &'a [Declined]) -> Written<'a> {
+    pub fn new(object: &'a Value, origin: Origin<'a>, declined: &'a [Declined]) -> Written<'a> {
         Written {
             object,
             origin,
@@ -53,16 +54,16 @@ impl<'a> Written<'a> {
     pub fn holds(&self, path: &str) -> Held {
         if self.origin == Origin::Manifest {
             return match self.object.pointer(path) {
-                Some(_) => Held::Written,
-                None => Held::Not,
+                Some(value) if !value.is_null() => Held::Written,
+                _ => Held::Not,
             };
         }
         let mut found = Held::Unknown;
         if let Some(applied) = self.last_applied() {
             let there = relocate(applied, path, self.container(path).as_deref());
             match there.and_then(|path| applied.pointer(&path)) {
-                Some(_) => return Held::Written,
-                None => found = Held::Not,
+                Some(value) if !value.is_null() => return Held::Written,
+                _ => found = Held::Not,
             }
         }
         for fields in self.apply_entries() {
@@ -94,10 +95,18 @@ impl<'a> Written<'a> {
         })
     }
 
+    /// The object as the API server sent it.
+    fn sent(&self) -> Option<&'a Value> {
+        match self.origin {
+            Origin::Manifest => None,
+            Origin::ApiServer(sent) => Some(sent),
+        }
+    }
+
     fn last_applied(&self) -> Option<&Value> {
         self.last_applied
             .get_or_init(|| {
-                let text = crate::object::annotation(self.object, LAST_APPLIED)?;
+                let text = crate::object::annotation(self.sent()?, LAST_APPLIED)?;
                 serde_json::from_str(text).ok()
             })
             .as_ref()
@@ -110,8 +119,8 @@ impl<'a> Written<'a> {
 
     fn apply_entries(&self) -> impl Iterator<Item = &'a Value> {
         let entries = self
-            .object
-            .pointer("/metadata/managedFields")
+            .sent()
+            .and_then(|sent| sent.pointer("/metadata/managedFields"))
             .and_then(Value::as_array);
         entries
             .into_iter()
@@ -122,7 +131,8 @@ impl<'a> Written<'a> {
 
     /// Whether a field set in `fieldsV1` form holds `path`: members are `f:NAME`, items of a keyed
     /// list `k:{"name":"…"}` (sigs.k8s.io/structured-merge-diff fieldpath/serialize-pe.go). A set
-    /// that ends above the path owns the whole value there.
+    /// that ends above the path is an empty map that a person wrote, such as `resources: {}`:
+    /// nothing on the way to what we fill in is atomic.
     fn owns(&self, fields: &Value, path: &str) -> bool {
         let mut at = fields;
         let mut here = String::new();
@@ -138,9 +148,6 @@ impl<'a> Written<'a> {
             match next {
                 Some(next) => at = next,
                 None => return false,
-            }
-            if at.as_object().is_some_and(serde_json::Map::is_empty) {
-                return true;
             }
         }
         true
@@ -175,7 +182,7 @@ mod tests {
     }
 
     fn held(object: &Value, path: &str) -> Held {
-        Written::new(object, Origin::ApiServer, &[]).holds(path)
+        Written::new(object, Origin::ApiServer(object), &[]).holds(path)
     }
 
     #[test]
@@ -210,9 +217,30 @@ mod tests {
     }
 
     #[test]
+    fn a_null_that_was_applied_is_no_value() {
+        let applied =
+            json!({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": null}}}});
+        let object = deployment(&json!({"annotations": {LAST_APPLIED: applied.to_string()}}));
+        assert_eq!(held(&object, GRACE), Held::Not);
+    }
+
+    #[test]
+    fn an_empty_map_that_was_applied_holds_nothing_below() {
+        let fields = json!({"f:spec": {"f:template": {"f:metadata": {}}}});
+        let mut object = deployment(&json!({"managedFields": [
+            {"operation": "Apply", "fieldsV1": fields}]}));
+        object["spec"]["template"]["metadata"] = json!({"annotations": {"a": "b"}});
+        assert_eq!(held(&object, "/spec/template/metadata"), Held::Written);
+        assert_eq!(
+            held(&object, "/spec/template/metadata/annotations/a"),
+            Held::Not
+        );
+    }
+
+    #[test]
     fn a_default_may_be_filled_where_nobody_is_known_to_have_written_it() {
         let object = deployment(&json!({}));
-        let written = Written::new(&object, Origin::ApiServer, &[]);
+        let written = Written::new(&object, Origin::ApiServer(&object), &[]);
         assert!(written.is_default(GRACE, &json!(30)));
         assert!(!written.is_default(GRACE, &json!(31)));
         assert!(!Written::new(&object, Origin::Manifest, &[]).is_default(GRACE, &json!(30)));
@@ -221,6 +249,9 @@ mod tests {
             path: GRACE.into(),
             container: None,
         }];
-        assert!(!Written::new(&object, Origin::ApiServer, &declined).is_default(GRACE, &json!(30)));
+        assert!(
+            !Written::new(&object, Origin::ApiServer(&object), &declined)
+                .is_default(GRACE, &json!(30))
+        );
     }
 }

@@ -432,7 +432,7 @@ impl<'t, 'b> Builder<'t, 'b> {
                     Some(Key::Merge { .. }) => {
                         merge(object, nodes, merged, entry).map_err(|()| {
                             Failure::new(site.start, "`<<` needs a map or a list of maps")
-                        })?
+                        })?;
                     }
                     // Not reached: a key comes before every value.
                     None => {}

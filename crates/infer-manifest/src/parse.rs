@@ -288,3 +288,39 @@ fn help(text: &str, range: &Range<usize>, failure: &Failure) -> Option<String> {
         None => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn objects(text: &str) -> Vec<Value> {
+        let parsed = parse(text);
+        assert_eq!(parsed.errors, []);
+        parsed.documents.into_iter().map(|one| one.object).collect()
+    }
+
+    #[test]
+    fn items_of_a_typed_list_take_its_kind_unless_they_have_one() {
+        let text =
+            "apiVersion: a/v1\nkind: XList\nitems: [{v: 1}, {kind: Z, v: 2}, {apiVersion: b/v1}]\n";
+        assert_eq!(
+            objects(text),
+            [
+                json!({"apiVersion": "a/v1", "kind": "X", "v": 1}),
+                json!({"kind": "Z", "v": 2}),
+                json!({"apiVersion": "b/v1"}),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_plain_list_gives_its_items_nothing_and_an_empty_one_is_nothing() {
+        let text = "apiVersion: v1\nkind: List\nitems: [{v: 1}]\n";
+        assert_eq!(objects(text), [json!({"v": 1})]);
+        assert!(objects("apiVersion: v1\nkind: List\nitems: []\n").is_empty());
+        let no_list = "kind: XList\nitems: 3\n";
+        assert_eq!(objects(no_list), [json!({"kind": "XList", "items": 3})]);
+    }
+}

@@ -318,6 +318,11 @@ plain: two
         assert_eq!(&text[places.value("/spec/b/c")], "a: [1]");
         assert_eq!(&text[places.field("/spec/b/c")], "spec:\n  a: [1]");
         assert_eq!(&text[places.value("/spec/a/7")], "[1]");
+        assert!(
+            crate::parse("\"~1/\": 1").documents[0]
+                .places
+                .contains("/~01~1")
+        );
         assert!(!places.contains("/spec/b") && !places.contains("/spec/a/7"));
         assert!(places.contains("") && places.contains("/spec/a/0"));
     }

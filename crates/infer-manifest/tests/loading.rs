@@ -104,6 +104,8 @@ fn spans_lead_into_the_text_of_their_source() {
     for document in &found.documents {
         let text = &found.sources[document.source].text;
         assert_eq!(&text[document.places.field("/kind")], "kind: é");
+        // Not a character of line 1: columns would be off by one there.
+        assert_eq!(document.places.field("/kind").start, 0);
     }
 }
 

@@ -44,13 +44,23 @@ fn check(world: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {
             ));
             continue;
         }
-        finding.change(Change {
-            path: pointer::join(&format!("{}/resources/limits", server.path), resource),
-            container: Some(server.name.clone()),
-            value: Value::from(count.to_string()),
-            was: None,
-            reason: format!("{}, and its arguments ask for {count}", evidence.seen),
-        });
+        // The API server fills a Pod's requests from its limits (kubernetes/kubernetes
+        // pkg/apis/core/v1/defaults.go `SetDefaults_Pod`), a template's not. That request is ours
+        // too: left behind without its limit, it would get the Pod refused.
+        let lists: &[&str] = if workload.kind.template.is_empty() {
+            &["limits", "requests"]
+        } else {
+            &["limits"]
+        };
+        for list in lists {
+            finding.change(Change {
+                path: pointer::join(&format!("{}/resources/{list}", server.path), resource),
+                container: Some(server.name.clone()),
+                value: Value::from(count.to_string()),
+                was: None,
+                reason: format!("{}, and its arguments ask for {count}", evidence.seen),
+            });
+        }
         // One server's limit is the pod's: a second one beside it is a person's to share out.
         return;
     }

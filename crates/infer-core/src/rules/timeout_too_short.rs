@@ -37,15 +37,20 @@ fn check(world: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
                 }
                 _ => {}
             },
+            // Nor is one that is no string: that is `annotation-not-a-string`.
+            None if route.object.pointer(&path).is_some_and(|it| !it.is_null()) => {}
             None if timer.default_seconds < longest => {
                 let finding = findings.add(
                     "/metadata/annotations",
                     format!(
-                        "{} s of silence end a request ({}'s default), the longest generation may take {longest} s",
-                        timer.default_seconds,
-                        route.controller_titles()
+                        "{} s of silence end a request (the default), the longest generation may take {longest} s",
+                        timer.default_seconds
                     ),
                 );
+                finding.note(format!(
+                    "that is the default of {}",
+                    route.controller_titles()
+                ));
                 finding.note("an answer that is not streamed is silent until it is complete");
                 finding.help(help);
                 if route.is_certain() && route.certain_controller().is_some() {
