@@ -1,2 +1,5 @@
-//! Starts.
-fn main() {}
+//! The kubectl plugin `kubectl infer`.
+
+fn main() -> std::process::ExitCode {
+    kubectl_infer::cli::main()
+}

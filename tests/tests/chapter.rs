@@ -80,7 +80,7 @@ fn expected() -> Vec<(&'static str, &'static str, &'static str, String)> {
             "service-selects-nothing",
             "error",
             SERVICE,
-            "/spec/selector".into(),
+            "/spec/selector/app".into(),
         ),
         (
             "probe-timeout-short",

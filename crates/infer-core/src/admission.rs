@@ -15,14 +15,14 @@ use crate::patch;
 use crate::pointer;
 use crate::policy::Action;
 use crate::record::{self, Carried, Declined, Entry, Record, relocate};
-use crate::review::{self, Reviewed};
+use crate::review::{self, Fixing, Reviewed};
 use crate::rule::Finding;
 use crate::snapshot::{Reader, Snapshot};
 use crate::withdraw::{Fate, withdraw};
 use crate::written::{Origin, Written};
 use json_patch::Patch;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the API server is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -443,11 +443,8 @@ fn afresh(
         &work,
         touched.iter().map(String::as_str),
     ));
-    let fixed: Vec<&'static str> = changes.iter().map(|fixing| fixing.rule.id).collect();
-    report(engine, &mut answer, &found, &fixed);
+    report(engine, &mut answer, &found, &changes);
     open_ends(&mut answer, placed.as_ref().unwrap_or(&work), &found);
-    answer.fixed = fixed;
-    answer.fixed.dedup();
     answer
 }
 
@@ -516,33 +513,34 @@ fn answer_by(patch: Patch) -> Answer {
 }
 
 /// Tells what was found and not fixed: by warning or in the audit log, as the policy says.
-fn report(engine: &Engine, answer: &mut Answer, found: &Reviewed, fixed: &[&'static str]) {
-    let mut audited: Vec<&str> = Vec::new();
+fn report(engine: &Engine, answer: &mut Answer, found: &Reviewed, changes: &[Fixing]) {
+    let is_fixed = |finding: &Finding| {
+        let made = |path: &str| changes.iter().any(|fixing| fixing.change.path == path);
+        !finding.fix.is_empty() && finding.fix.iter().all(|change| made(&change.path))
+    };
+    let mut audited: BTreeSet<&str> = BTreeSet::new();
     for finding in &found.findings {
-        answer.found.push(finding.rule.id);
-        if is_fixed(finding, fixed) {
+        let id = finding.rule.id;
+        answer.found.push(id);
+        if is_fixed(finding) {
             continue;
         }
         match engine.policy.action(finding.rule) {
-            Action::Warn => answer
-                .warnings
-                .push(format!("{}: {}", finding.rule.id, finding.message)),
-            Action::Audit | Action::Deny => audited.push(finding.rule.id),
+            Action::Warn => answer.warnings.push(format!("{id}: {}", finding.message)),
+            Action::Audit | Action::Deny => {
+                audited.insert(id);
+            }
             Action::Off => {}
         }
     }
-    if !audited.is_empty() {
-        answer.audit.insert("found".to_owned(), audited.join(","));
+    let fixed: BTreeSet<&'static str> = changes.iter().map(|fixing| fixing.rule.id).collect();
+    for (key, names) in [("found", &audited), ("fixed", &fixed)] {
+        if !names.is_empty() {
+            let names: Vec<&str> = names.iter().copied().collect();
+            answer.audit.insert(key.to_owned(), names.join(","));
+        }
     }
-    if !fixed.is_empty() {
-        let mut names = fixed.to_vec();
-        names.dedup();
-        answer.audit.insert("fixed".to_owned(), names.join(","));
-    }
-}
-
-fn is_fixed(finding: &Finding, fixed: &[&'static str]) -> bool {
-    !finding.fix.is_empty() && fixed.contains(&finding.rule.id)
+    answer.fixed = fixed.into_iter().collect();
 }
 
 /// Says that a route could not be followed, and the way out.

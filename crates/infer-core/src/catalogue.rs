@@ -47,8 +47,13 @@ pub struct Catalogue {
     pub sidecars: Vec<Sidecar>,
 }
 
-/// The catalogue's version: it changes with any change of a fact, and every record carries it.
-pub const VERSION: &str = "2026.11.1";
+/// The catalogue's version: this crate's, and a digest of the data, so that it changes with any
+/// change of a fact. Every record carries it.
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "+",
+    env!("INFER_CATALOGUE_DIGEST")
+);
 
 impl Catalogue {
     /// The catalogue that is compiled in.

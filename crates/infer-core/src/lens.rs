@@ -132,6 +132,23 @@ impl<'a> Route<'a> {
         object::annotation(self.object, key)
     }
 
+    /// How to set something: the annotation and value of the one controller, or of each that may
+    /// serve this route.
+    pub fn setting<'c>(
+        &'c self,
+        of: impl Fn(&'c Controller) -> Option<(&'c String, String)>,
+    ) -> String {
+        let each = self.controllers.iter().filter_map(|controller| {
+            let (annotation, value) = of(controller)?;
+            let set = format!("`{annotation}: \"{value}\"`");
+            Some(match self.controllers.len() {
+                1 => set,
+                _ => format!("{set} for {}", controller.title),
+            })
+        });
+        format!("set {}", each.collect::<Vec<_>>().join(", or "))
+    }
+
     /// What messages call the controllers: one title, or two with "or".
     pub fn controller_titles(&self) -> String {
         let titles: Vec<&str> = self.controllers.iter().map(|c| c.title.as_str()).collect();

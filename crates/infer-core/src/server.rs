@@ -168,17 +168,17 @@ fn recognise<'c>(catalogue: &'c Catalogue, container: &Value, path: String) -> O
 }
 
 fn has_image(runtime: &Runtime, image: &Image<'_>) -> bool {
+    // A slip of case is `invalid-image-name`, and must not hide the server from every other rule.
+    let name = image.name.to_ascii_lowercase();
     let words = || {
-        image
-            .name
-            .split(['-', '_', '.'])
+        name.split(['-', '_', '.'])
             .chain(image.tag.split(['-', '_', '.']))
     };
     runtime
         .images
         .names
         .iter()
-        .any(|glob| image::glob(glob, image.name))
+        .any(|glob| image::glob(glob, &name))
         && !runtime
             .images
             .not_server_tags

@@ -24,6 +24,8 @@ pub struct Sidecar {
     pub namespace_refuses: Vec<Mark>,
     /// Marks on the pod template that make it a native sidecar, which ends after the server.
     pub native: Vec<Mark>,
+    /// How long it waits after SIGTERM where nothing is said, in seconds.
+    pub default_seconds: u32,
     /// The annotation of the pod template that makes it wait.
     pub annotation: String,
     /// Its value; `{seconds}` is filled in.

@@ -1,3 +1,4 @@
+use crate::kind::pod_kind_of;
 use crate::pointer;
 use crate::rule::{Check, Findings, Level, Phase, Rule};
 use crate::world::World;
@@ -15,9 +16,20 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(_: &World<'_>, object: &Value, findings: &mut Findings) {
-    let annotations = object
-        .pointer("/metadata/annotations")
-        .and_then(Value::as_object);
+    look(object, "/metadata/annotations", findings);
+    if let Some(template) = pod_kind_of(object).map(|kind| kind.template)
+        && !template.is_empty()
+    {
+        look(
+            object,
+            &format!("{template}/metadata/annotations"),
+            findings,
+        );
+    }
+}
+
+fn look(object: &Value, at: &str, findings: &mut Findings) {
+    let annotations = object.pointer(at).and_then(Value::as_object);
     for (key, value) in annotations.into_iter().flatten() {
         let seen = match value {
             Value::String(_) | Value::Null => continue,
@@ -28,7 +40,7 @@ fn check(_: &World<'_>, object: &Value, findings: &mut Findings) {
         };
         findings
             .add(
-                pointer::join("/metadata/annotations", key),
+                pointer::join(at, key),
                 format!("annotation is {seen}, the API server accepts only strings"),
             )
             .help(format!(

@@ -40,7 +40,11 @@ fn check(_: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
         }
         None if limit.default_bytes < ENOUGH => (
             "/metadata/annotations".to_owned(),
-            format!("{}'s default of 1 MiB", controller.title),
+            format!(
+                "{}'s default of {} KiB",
+                controller.title,
+                limit.default_bytes >> 10
+            ),
         ),
         None => return,
     };
@@ -49,8 +53,10 @@ fn check(_: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
             path,
             format!("request bodies are limited to {seen}, larger ones get 413"),
         )
-        .help(format!(
-            "set `{}: \"16m\"`, or what the model's largest input takes",
-            limit.annotation
-        ));
+        .help(
+            route.setting(|controller| {
+                Some((&controller.body.as_ref()?.annotation, "16m".to_owned()))
+            }),
+        )
+        .note("16m holds a chat with a few pictures; the model's largest input decides");
 }

@@ -58,7 +58,10 @@ fn check(world: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {
                 container: Some(server.name.clone()),
                 value: Value::from(count.to_string()),
                 was: None,
-                reason: format!("{}, and its arguments ask for {count}", evidence.seen),
+                reason: match count {
+                    1 => evidence.seen.clone(),
+                    _ => format!("{}, and its arguments ask for {count}", evidence.seen),
+                },
             });
         }
         // One server's limit is the pod's: a second one beside it is a person's to share out.

@@ -46,7 +46,7 @@ fn check(world: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {
         let longest = workload.longest_generation(world.policy);
         if longest > served {
             finding.note(format!(
-                "with this plan a rollout still cuts answers that take longer than {served} s; the longest may take {longest} s"
+                "a drain of {served} s still cuts longer answers; the longest may take {longest} s"
             ));
         }
         let Some(sleep) = plan.sleep else {

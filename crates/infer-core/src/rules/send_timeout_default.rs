@@ -30,7 +30,10 @@ fn check(world: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
                 format!("the send timeout is {}'s default of {} s", controller.title, timer.default_seconds),
             )
             .note("it bounds the silence between two writes of the request to the server: it cuts a slow upload, not a slow answer")
-            .help(format!("set `{}: \"{}\"` beside the read timeout", timer.annotation, timer.unit.write(longest)));
+            .help(route.setting(|controller| {
+                let timer = controller.timer(TimerRole::Send)?;
+                Some((&timer.annotation, timer.unit.write(longest)))
+            }));
         return;
     }
 }

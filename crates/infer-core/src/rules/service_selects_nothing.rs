@@ -1,8 +1,10 @@
 use crate::kind::Kind;
 use crate::lens::ServiceView;
 use crate::object::ObjectRef;
+use crate::pointer::join;
 use crate::rule::{Check, Findings, Level, Phase, Rule};
 use crate::world::World;
+use serde_json::Value;
 
 pub(super) static RULE: Rule = Rule {
     id: "service-selects-nothing",
@@ -18,9 +20,17 @@ pub(super) static RULE: Rule = Rule {
 fn check(_: &World<'_>, service: &ServiceView<'_>, findings: &mut Findings) {
     for edge in service.edges.iter().filter(|edge| edge.assumed) {
         let workload = ObjectRef::of(edge.workload);
+        let selector = service
+            .object
+            .pointer("/spec/selector")
+            .and_then(Value::as_object);
+        let carries = |(_, value): &(&String, &Value)| value.as_str() == Some(&workload.name);
+        let pair = selector.into_iter().flatten().find(carries);
         findings
             .add(
-                "/spec/selector",
+                pair.map_or("/spec/selector".to_owned(), |(key, _)| {
+                    join("/spec/selector", key)
+                }),
                 "the Service selects no pods: no pod template carries these labels",
             )
             .mark(

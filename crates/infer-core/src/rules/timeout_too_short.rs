@@ -25,7 +25,10 @@ fn check(world: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
         };
         let path = pointer::join("/metadata/annotations", &timer.annotation);
         let value = timer.unit.write(longest);
-        let help = format!("set `{}: \"{value}\"`", timer.annotation);
+        let help = route.setting(|controller| {
+            let timer = controller.timer(TimerRole::Read)?;
+            Some((&timer.annotation, timer.unit.write(longest)))
+        });
         match route.annotation(&timer.annotation) {
             // A value that cannot be read is `timeout-wrong-unit`.
             Some(text) => match timer.unit.read(text) {

@@ -1,0 +1,18 @@
+//! `kubectl infer`: what is wrong on the way from client to model, and why.
+//!
+//! Data runs forward only: argv -> files -> objects with spans -> review -> report -> printer ->
+//! exit code. Commands decide, printers print what they are given and know no rules, and only
+//! [`cli`] touches the process (arguments, streams, exit code).
+
+pub mod cli;
+mod command;
+mod exit;
+mod flags;
+mod manifests;
+mod namespace;
+mod place;
+mod policy_file;
+mod print;
+mod problem;
+mod report;
+mod terminal;

@@ -1,0 +1,11 @@
+//! Printers: what is shown, given what there is to show. None of them knows a rule.
+
+pub(crate) mod diagnostic;
+pub(crate) mod diff;
+pub(crate) mod findings;
+pub(crate) mod json;
+pub(crate) mod markdown;
+pub(crate) mod problem;
+pub(crate) mod table;
+pub(crate) mod text;
+pub(crate) mod yaml;
