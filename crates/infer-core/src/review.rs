@@ -67,12 +67,17 @@ pub fn review(
     };
     let mut out = Findings::new();
     let mut reviewed = Reviewed::default();
+    let mut carries_fixes = true;
     match (pod_kind_of(object), stored_kind_of(object)) {
         (Some(kind), _) => {
             let Some(workload) = Workload::of(&engine.catalogue, object, kind, &written) else {
                 return reviewed;
             };
             reviewed.is_subject = true;
+            carries_fixes = workload
+                .servers
+                .iter()
+                .all(|it| it.runtime.tier.carries_fixes());
             for rule in in_order(engine, object) {
                 let counts = kind.mode != Mode::GpuOnly
                     || matches!(rule.phase, Phase::Gpu | Phase::Findings);
@@ -144,6 +149,12 @@ pub fn review(
             }
         }
         _ => {}
+    }
+    if !carries_fixes {
+        // What is good enough to explain is not good enough to change anything (D2).
+        for finding in &mut out.list {
+            finding.fix.clear();
+        }
     }
     reviewed.findings = out.list;
     reviewed

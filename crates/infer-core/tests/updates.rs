@@ -368,3 +368,24 @@ fn a_server_side_apply_over_a_client_side_one_drops_nothing_of_ours() {
     new["metadata"]["managedFields"] = stored["metadata"]["managedFields"].clone();
     assert_eq!(grace(&update(&stored, &new)), 30);
 }
+
+#[test]
+fn facts_that_only_explain_change_nothing() {
+    let mut engine = Engine::builtin();
+    for runtime in &mut engine.catalogue.runtimes {
+        runtime.tier = infer_core::catalogue::Tier::ExplainOnly;
+    }
+    let object = applied(&manifest());
+    let request = Request {
+        operation: Operation::Create,
+        namespace: "default",
+        object: &object,
+        old: None,
+    };
+    let answer = mutate(&engine, &Snapshot::default(), &request);
+    assert_eq!(answer.patch, None);
+    assert!(
+        answer.found.contains(&"no-delay-before-sigterm"),
+        "it is still said"
+    );
+}

@@ -1,6 +1,8 @@
 //! The commands, one file each.
 
+mod bench;
 mod demo;
+mod generate;
 mod inside;
 mod lab;
 mod setup;
@@ -27,8 +29,10 @@ pub(crate) struct Arguments {
 enum Command {
     Demo(demo::Arguments),
     Test(test::Arguments),
+    Bench(bench::Arguments),
     Lab(lab::Arguments),
     Setup(setup::Arguments),
+    Generate(generate::Arguments),
     #[command(hide = true)]
     InsideKeep(inside::Keep),
     #[command(hide = true)]
@@ -42,8 +46,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32> {
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Lab(arguments) => lab::run(arguments),
         Command::Setup(arguments) => setup::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
         Command::InsideKeep(arguments) => inside::keep(&arguments),
         Command::InsideLab(arguments) => inside::lab(&arguments),
         Command::InsideDemo => demo::inside(),

@@ -1,0 +1,159 @@
+//! Pages that are derived from the engine: written by `cargo xtask generate`, committed, and held
+//! fresh by `tests/tests/freshness.rs`.
+
+use infer_core::catalogue::{Catalogue, TimerRole};
+use infer_core::rule::Phase;
+use infer_core::rules;
+use std::fmt::Write;
+
+/// A derived page: its path from the repository's root, and its text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Path from the root.
+    pub path: &'static str,
+    /// Whole text.
+    pub text: String,
+}
+
+/// Every derived page.
+#[must_use]
+pub fn all() -> Vec<Page> {
+    let catalogue = Catalogue::builtin();
+    vec![
+        Page {
+            path: "docs/rules.md",
+            text: rules_page(),
+        },
+        Page {
+            path: "docs/runtimes.md",
+            text: runtimes_page(&catalogue),
+        },
+        Page {
+            path: "docs/controllers.md",
+            text: controllers_page(&catalogue),
+        },
+    ]
+}
+
+const MADE: &str = "<!-- Made by `cargo xtask generate`; edits here are lost. -->\n";
+
+fn rules_page() -> String {
+    let mut text = format!(
+        "{MADE}# Rules\n\nEach links to its page, which `kubectl infer explain RULE` shows and \
+         which is the rule's test.\n\n| rule | level | admission fixes it | the flaw |\n|---|---|---|---|\n"
+    );
+    for rule in rules::ALL {
+        let file = rule.id.replace('-', "_");
+        let fixes = if rule.phase == Phase::Findings {
+            ""
+        } else {
+            "yes"
+        };
+        line(
+            &mut text,
+            &format!(
+                "| [`{}`](../crates/infer-core/src/rules/{file}.md) | {} | {fixes} | {} |",
+                rule.id,
+                rule.level.as_str(),
+                rule.summary
+            ),
+        );
+    }
+    text
+}
+
+fn runtimes_page(catalogue: &Catalogue) -> String {
+    let mut text = format!(
+        "{MADE}# Runtimes\n\nWhat the catalogue knows of inference servers. One file each in \
+         `crates/infer-core/catalogue/runtimes`.\n"
+    );
+    for runtime in &catalogue.runtimes {
+        let certain = if runtime.port.certain {
+            ""
+        } else {
+            " (not in every version: a declared port must agree)"
+        };
+        line(&mut text, &format!("\n## {}\n", runtime.name));
+        for (what, value) in [
+            ("images", code(&runtime.images.names)),
+            ("started by", code(&runtime.argv)),
+            ("port", format!("{}{certain}", runtime.port.default)),
+            ("health", format!("`{}`", runtime.health.path)),
+            (
+                "a probe's timeout",
+                format!("{} s at least", runtime.health.timeout_seconds),
+            ),
+            (
+                "loading may take",
+                format!("{} s", runtime.startup_budget_seconds),
+            ),
+            ("at SIGTERM", runtime.drain.explanation.clone()),
+            ("known from", runtime.sources.join("; ")),
+        ] {
+            line(&mut text, &format!("- {what}: {value}"));
+        }
+    }
+    text
+}
+
+fn controllers_page(catalogue: &Catalogue) -> String {
+    let mut text = format!(
+        "{MADE}# Controllers\n\nWhat the catalogue knows of ingress controllers. One file each in \
+         `crates/infer-core/catalogue/controllers`.\n"
+    );
+    for controller in &catalogue.controllers {
+        line(&mut text, &format!("\n## {}\n", controller.title));
+        line(
+            &mut text,
+            &format!(
+                "- `IngressClass.spec.controller`: {}",
+                code(&controller.controllers)
+            ),
+        );
+        line(
+            &mut text,
+            &format!("- annotations: {}", code(&controller.annotation_prefixes)),
+        );
+        for timer in &controller.timers {
+            let role = match timer.role {
+                TimerRole::Read => "silence of the server",
+                TimerRole::Send => "silence while the request is sent",
+                TimerRole::Connect => "connecting",
+            };
+            line(
+                &mut text,
+                &format!(
+                    "- {role}: `{}`, {}, default {} s",
+                    timer.annotation,
+                    timer.unit.hint(),
+                    timer.default_seconds
+                ),
+            );
+        }
+        if let Some(body) = &controller.body {
+            line(
+                &mut text,
+                &format!(
+                    "- request body: `{}`, default {} KiB",
+                    body.annotation,
+                    body.default_bytes >> 10
+                ),
+            );
+        }
+        line(
+            &mut text,
+            &format!("- known from: {}", controller.sources.join("; ")),
+        );
+    }
+    text
+}
+
+fn code(names: &[String]) -> String {
+    let each: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    each.join(", ")
+}
+
+fn line(text: &mut String, line: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{line}");
+}
