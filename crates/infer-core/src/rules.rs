@@ -10,6 +10,7 @@ mod ingress_no_class;
 mod invalid_image_name;
 mod labels_missing;
 mod liveness_before_loaded;
+mod loopback_bind;
 mod model_missing;
 mod no_delay_before_sigterm;
 mod no_readiness_probe;
@@ -35,6 +36,7 @@ pub static ALL: &[&Rule] = &[
     &invalid_image_name::RULE,
     &labels_missing::RULE,
     &liveness_before_loaded::RULE,
+    &loopback_bind::RULE,
     &model_missing::RULE,
     &no_delay_before_sigterm::RULE,
     &no_readiness_probe::RULE,
