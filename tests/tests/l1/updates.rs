@@ -573,3 +573,51 @@ spec:
     space.apply(&set);
     assert_filled(&space.template("daemonset/llama"));
 }
+
+#[test]
+fn called_twice_in_one_request_it_answers_once() {
+    let Some(lab) = Space::lab() else { return };
+    let webhook = own_webhook(
+        &lab,
+        "twice",
+        &Options {
+            with_cluster: true,
+            ..Options::default()
+        },
+    );
+    // A second registration of the same webhook: between the two calls the API server fills in its
+    // defaults, a Pod's requests from its limits among them.
+    webhook
+        .register(
+            &lab,
+            "infer-twice-again",
+            &[xtask::lab::webhook::SCOPE_LABEL, (GROUP, "twice")],
+        )
+        .unwrap();
+    let space = Space::in_group(lab, "twice", Some("twice"));
+    let pod = r#"apiVersion: v1
+kind: Pod
+metadata: {name: llama}
+spec:
+  containers:
+    - name: server
+      image: ghcr.io/ggml-org/llama.cpp:server-cuda
+      args: ["-m", "/m.gguf", "--port", "8080"]
+"#;
+    space.apply(pod);
+    let stored = space.get("pod/llama");
+    let one = json!({"nvidia.com/gpu": "1"});
+    assert_eq!(
+        stored["spec"]["containers"][0]["resources"],
+        json!({"limits": one, "requests": one})
+    );
+    space.apply(&plain());
+    assert_filled(&space.template(LLAMA));
+    assert_eq!(
+        record(&space.get(LLAMA)).unwrap()["added"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+}
