@@ -67,6 +67,7 @@ impl Space {
     }
 
     /// The lab, if there is one.
+    #[expect(clippy::print_stderr, reason = "a skip is said aloud")]
     pub fn lab() -> Option<Lab> {
         let lab = Lab::current();
         if lab.is_none() {

@@ -1,2 +1,7 @@
-//! Starts.
-fn main() {}
+//! `infer-webhook`: see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    infer_webhook::run()
+}
