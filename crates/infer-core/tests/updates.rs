@@ -1,5 +1,5 @@
 //! The steps of an UPDATE, without an API server: what each way of changing a Deployment leaves.
-//! The same is tried on a real API server in `tests/tests/l1_updates.rs`; here it takes
+//! The same is tried on a real API server in `tests/tests/l1/`; here it takes
 //! milliseconds, and odd cases are cheap.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]

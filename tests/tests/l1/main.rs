@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod changes;
 mod golden;
 mod ingress;
+mod llama;
 mod undo;
 mod updates;
