@@ -1,7 +1,7 @@
 //! Tests that cross crates and processes live in `tests/`; this library holds what several of them
 //! share.
 //!
-//! Targets `l1_*` need the lab and are run by `cargo xtask test`; the others need nothing.
+//! The target `l1` needs the lab and is run by `cargo xtask test`; the others need nothing.
 
 pub mod space;
 

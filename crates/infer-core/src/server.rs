@@ -382,6 +382,7 @@ mod tests {
         for container in [
             json!({"image": "x/vllm-openai-mock:1"}),
             json!({"image": "x/llama.cpp:light"}),
+            json!({"image": "x/llama.cpp:full", "args": ["--run", "-m", "x"]}),
             json!({"image": "vllm/vllm-openai:v0.9.1", "args": ["bench", "serve"]}),
             json!({"image": "vllm/vllm-openai:v0.9.1", "args": ["m", "--node-rank", "1"]}),
             json!({"image": "vllm/vllm-openai:v0.9.1", "args": ["m", "--headless"]}),
