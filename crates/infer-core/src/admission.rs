@@ -8,20 +8,19 @@
 //!
 //! Pure, and it cannot fail: an object of odd shape is answered without a patch.
 
+use crate::afresh::{Basis, afresh};
 use crate::engine::Engine;
 use crate::kind::{Kind, PodKind, pod_kind_of, stored_kind_of};
 use crate::object;
-use crate::patch;
 use crate::pointer;
 use crate::policy::Action;
-use crate::record::{self, Carried, Declined, Entry, Record, relocate};
+use crate::record::{self, Carried, Record, relocate};
 use crate::review::{self, Fixing, Reviewed};
 use crate::rule::Finding;
 use crate::snapshot::{Reader, Snapshot};
-use crate::withdraw::{Fate, withdraw};
-use crate::written::{Origin, Written};
+use crate::written::Origin;
 use json_patch::Patch;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the API server is about to do.
@@ -65,13 +64,9 @@ pub struct Answer {
     pub found: Vec<&'static str>,
 }
 
-/// The total size of annotations that the API server accepts (kubernetes/kubernetes
-/// staging/src/k8s.io/apimachinery/pkg/api/validation/objectmeta.go `TotalAnnotationSizeLimitB`).
-const ANNOTATIONS_LIMIT: usize = 256 * 1024;
-
 /// The subjects that admission changes.
 #[derive(Clone, Copy)]
-enum Subject {
+pub(crate) enum Subject {
     Workload(&'static PodKind),
     Ingress,
 }
@@ -97,7 +92,7 @@ impl Subject {
         }
     }
 
-    fn digest(self, object: &Value) -> String {
+    pub(crate) fn digest(self, object: &Value) -> String {
         match self {
             Subject::Workload(kind) if kind.mutable => object
                 .pointer(kind.template)
@@ -219,17 +214,6 @@ fn is_owned(object: &Value) -> bool {
     })
 }
 
-/// What a fresh review starts from.
-struct Basis {
-    record: Record,
-    /// Whether a value that is missing was dropped by the way of writing (`replace` from a file, a
-    /// server-side apply) and not by a person.
-    dropped: bool,
-    /// Whether what a person declined, now or before, is forgotten: a review was asked for. Without
-    /// "now" a reinvocation would answer otherwise than the first call.
-    forgets: bool,
-}
-
 fn update(
     engine: &Engine,
     reader: &Reader<'_>,
@@ -246,27 +230,24 @@ fn update(
     let asked = object::annotation(new, record::REVIEW);
     let is_asked = asked.is_some() && asked != object::annotation(old, record::REVIEW);
     let carried = Carried::of(new);
-    let stored = Carried::of(old);
     let broken = carried == Carried::Broken;
     let mut answer = if is_asked {
-        let record = carried.readable().or(stored.readable()).unwrap_or_default();
         let basis = Basis {
-            record,
+            record: carried_or_stored(carried, old),
             dropped: false,
             forgets: true,
         };
         afresh(engine, reader, request, subject, basis)
     } else if subject.same(engine, old, new) {
-        unchanged(new, old, &carried, &stored)
+        unchanged(new, old, &carried)
     } else if let Some(answer) = undone(reader, new, subject, &carried) {
         answer
-    } else if let Some(answer) = returned(engine, new, old, subject, &carried, &stored) {
+    } else if let Some(answer) = returned(engine, new, old, subject, &carried) {
         answer
     } else {
         let dropped = carried == Carried::Absent || is_server_side_apply(new, old);
-        let record = carried.readable().or(stored.readable()).unwrap_or_default();
         let basis = Basis {
-            record,
+            record: carried_or_stored(carried, old),
             dropped,
             forgets: false,
         };
@@ -278,10 +259,19 @@ fn update(
     answer
 }
 
+/// The record that an object carries; where it carries none, the stored one's.
+fn carried_or_stored(carried: Carried, old: &Value) -> Record {
+    let carried = carried.readable();
+    carried
+        .or_else(|| Carried::of(old).readable())
+        .unwrap_or_default()
+}
+
 /// Step 1: nothing that review judges has changed. Only a record that got lost is put back.
-fn unchanged(new: &Value, old: &Value, carried: &Carried, stored: &Carried) -> Answer {
-    let lost = !matches!(carried, Carried::Readable(_)) && matches!(stored, Carried::Readable(_));
-    if !lost {
+fn unchanged(new: &Value, old: &Value, carried: &Carried) -> Answer {
+    let is_lost = !matches!(carried, Carried::Readable(_))
+        && matches!(Carried::of(old), Carried::Readable(_));
+    if !is_lost {
         return Answer::default();
     }
     let Some(text) = object::annotation(old, record::ANNOTATION) else {
@@ -338,14 +328,11 @@ fn returned(
     old: &Value,
     subject: Subject,
     carried: &Carried,
-    stored: &Carried,
 ) -> Option<Answer> {
-    let Carried::Readable(record) = stored else {
-        return None;
-    };
     if *carried != Carried::Absent && !is_server_side_apply(new, old) {
         return None;
     }
+    let record = Carried::of(old).readable()?;
     let mut work = new.clone();
     for entry in &record.added {
         let path = relocate(&work, &entry.path, entry.container.as_deref())?;
@@ -379,133 +366,12 @@ fn is_server_side_apply(new: &Value, old: &Value) -> bool {
     entries(new) != entries(old)
 }
 
-/// Step 4, and every CREATE: takes out what we had added and reviews what is left.
-fn afresh(
-    engine: &Engine,
-    reader: &Reader<'_>,
-    request: &Request<'_>,
-    subject: Subject,
-    basis: Basis,
-) -> Answer {
-    let new = request.object;
-    let mut work = without_managed_fields(new);
-    // It is written anew below; a reinvocation must find the object as the first call found it.
-    record::erase(&mut work);
-    let mut touched = vec![pointer::join("/metadata/annotations", record::ANNOTATION)];
-    let mut declined = basis.record.declined;
-    {
-        let written = Written::new(new, Origin::ApiServer(new), &[]);
-        // In the order in which a later value was put beside an earlier one, backwards.
-        for entry in basis.record.added.iter().rev() {
-            touched.extend(relocate(&work, &entry.path, entry.container.as_deref()));
-            if withdraw(&mut work, entry, &written, basis.dropped) == Fate::Declined {
-                decline(&mut declined, entry);
-            }
-        }
-    }
-    if basis.forgets {
-        declined.clear();
-    }
-    declined.retain(|it| relocate(&work, &it.path, it.container.as_deref()).is_some());
-    let placed = in_namespace(&work, request.namespace);
-    let found = review::review(
-        engine,
-        reader,
-        placed.as_ref().unwrap_or(&work),
-        Origin::ApiServer(new),
-        &declined,
-    );
-    let changes = review::changes(engine, &work, &found.findings, &declined);
-    let added = review::apply(&mut work, &changes);
-    let record = Record {
-        added,
-        declined,
-        template: subject.digest(&work),
-        ..Record::new()
-    };
-    record.write(&mut work);
-    if !record.is_empty() && object::annotation(&work, record::ANNOTATION).is_none() {
-        // `annotations` is no map. What could not be recorded could not be taken back.
-        return Answer::default();
-    }
-    if annotations_size(&work) > ANNOTATIONS_LIMIT && annotations_size(new) <= ANNOTATIONS_LIMIT {
-        return Answer {
-            warnings: vec![
-                "nothing was filled in: with our record its annotations would exceed 256 KiB"
-                    .to_owned(),
-            ],
-            ..Answer::default()
-        };
-    }
-    touched.extend(record.added.iter().map(|entry| entry.path.clone()));
-    let mut answer = answer_by(patch::between(
-        new,
-        &work,
-        touched.iter().map(String::as_str),
-    ));
-    report(engine, &mut answer, &found, &changes);
-    open_ends(&mut answer, placed.as_ref().unwrap_or(&work), &found);
-    answer
-}
-
-/// A copy to work on. Managed fields may be half of an object, and nobody changes them here.
-fn without_managed_fields(object: &Value) -> Value {
-    let copy = |map: &Map<String, Value>, member: &str, copied: Value| -> Value {
-        let others = map.iter().filter(|(key, _)| *key != member);
-        let mut map: Map<String, Value> = others
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        if !copied.is_null() {
-            map.insert(member.to_owned(), copied);
-        }
-        Value::Object(map)
-    };
-    match (
-        object.as_object(),
-        object.get("metadata").and_then(Value::as_object),
-    ) {
-        (Some(map), Some(metadata)) => copy(
-            map,
-            "metadata",
-            copy(metadata, "managedFields", Value::Null),
-        ),
-        _ => object.clone(),
-    }
-}
-
-/// The object in the request's namespace, where it does not name its own.
-fn in_namespace(object: &Value, namespace: &str) -> Option<Value> {
-    if namespace.is_empty() || !object::namespace(object).is_empty() {
-        return None;
-    }
-    let mut placed = object.clone();
-    pointer::set(&mut placed, "/metadata/namespace", Value::from(namespace))?;
-    Some(placed)
-}
-
-fn decline(declined: &mut Vec<Declined>, entry: &Entry) {
-    let it = Declined {
-        rule: entry.rule.clone(),
-        path: entry.path.clone(),
-        container: entry.container.clone(),
-    };
-    if !declined.contains(&it) {
-        declined.push(it);
-    }
-}
-
-fn annotations_size(object: &Value) -> usize {
-    object::annotations(object)
-        .map(|(key, value)| key.len() + value.len())
-        .sum()
-}
-
 /// The patch from the object that came to the one that is wanted, if they differ.
 fn answer_with(new: &Value, work: &Value) -> Answer {
     answer_by(json_patch::diff(new, work))
 }
 
-fn answer_by(patch: Patch) -> Answer {
+pub(crate) fn answer_by(patch: Patch) -> Answer {
     Answer {
         patch: (!patch.0.is_empty()).then_some(patch),
         ..Answer::default()
@@ -513,7 +379,7 @@ fn answer_by(patch: Patch) -> Answer {
 }
 
 /// Tells what was found and not fixed: by warning or in the audit log, as the policy says.
-fn report(engine: &Engine, answer: &mut Answer, found: &Reviewed, changes: &[Fixing]) {
+pub(crate) fn report(engine: &Engine, answer: &mut Answer, found: &Reviewed, changes: &[Fixing]) {
     let is_fixed = |finding: &Finding| {
         let made = |path: &str| changes.iter().any(|fixing| fixing.change.path == path);
         !finding.fix.is_empty() && finding.fix.iter().all(|change| made(&change.path))
@@ -544,7 +410,7 @@ fn report(engine: &Engine, answer: &mut Answer, found: &Reviewed, changes: &[Fix
 }
 
 /// Says that a route could not be followed, and the way out.
-fn open_ends(answer: &mut Answer, object: &Value, found: &Reviewed) {
+pub(crate) fn open_ends(answer: &mut Answer, object: &Value, found: &Reviewed) {
     let Some(service) = found.open.first() else {
         return;
     };

@@ -7,6 +7,7 @@
 //! finding, an odd shape is silence.
 
 pub mod admission;
+mod afresh;
 pub mod argv;
 pub mod catalogue;
 pub mod check;
