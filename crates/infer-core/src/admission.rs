@@ -12,13 +12,13 @@ use crate::afresh::{Basis, afresh};
 use crate::engine::Engine;
 use crate::kind::{Kind, PodKind, pod_kind_of, stored_kind_of};
 use crate::object;
-use crate::pointer;
+use crate::pointer::{self, Walk};
 use crate::policy::Action;
 use crate::record::{self, Carried, Record, relocate};
 use crate::review::{self, Fixing, Reviewed};
 use crate::rule::Finding;
 use crate::snapshot::{Reader, Snapshot};
-use crate::written::Origin;
+use crate::written::{Origin, Sent};
 use json_patch::Patch;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,7 +84,7 @@ impl Subject {
     /// annotations that a controller reads.
     fn same(self, engine: &Engine, left: &Value, right: &Value) -> bool {
         match self {
-            Subject::Workload(kind) => left.pointer(kind.template) == right.pointer(kind.template),
+            Subject::Workload(kind) => left.at(kind.template) == right.at(kind.template),
             Subject::Ingress => {
                 left.get("spec") == right.get("spec")
                     && controller_annotations(engine, left) == controller_annotations(engine, right)
@@ -95,7 +95,7 @@ impl Subject {
     pub(crate) fn digest(self, object: &Value) -> String {
         match self {
             Subject::Workload(kind) if kind.mutable => object
-                .pointer(kind.template)
+                .at(kind.template)
                 .map(record::digest)
                 .unwrap_or_default(),
             // What cannot be changed is never undone.
@@ -167,7 +167,7 @@ pub fn validate(engine: &Engine, snapshot: &Snapshot, request: &Request<'_>) -> 
         engine,
         &reader,
         request.object,
-        Origin::ApiServer(request.object),
+        Origin::ApiServer(&Sent::new(request.object)),
         &declined,
     );
     let denied: Vec<String> = found
@@ -205,7 +205,7 @@ const BROKEN: &str =
 /// is the one that people see and review (D6).
 fn is_owned(object: &Value) -> bool {
     let owners = object
-        .pointer("/metadata/ownerReferences")
+        .at("/metadata/ownerReferences")
         .and_then(Value::as_array);
     owners.is_some_and(|owners| {
         owners
@@ -289,7 +289,7 @@ fn undone(reader: &Reader<'_>, new: &Value, subject: Subject, carried: &Carried)
         return None;
     };
     let uid = new
-        .pointer("/metadata/uid")
+        .at("/metadata/uid")
         .and_then(Value::as_str)
         .unwrap_or_default();
     let digest = subject.digest(new);
@@ -336,7 +336,7 @@ fn returned(
     let mut work = new.clone();
     for entry in &record.added {
         let path = relocate(&work, &entry.path, entry.container.as_deref())?;
-        let current = work.pointer(&path).filter(|value| !value.is_null());
+        let current = work.at(&path).filter(|value| !value.is_null());
         let is_ours = current == Some(&entry.value);
         if current.is_some() && current != entry.was.as_ref() && !is_ours {
             return None;
@@ -357,7 +357,7 @@ fn returned(
 fn is_server_side_apply(new: &Value, old: &Value) -> bool {
     fn entries(object: &Value) -> Vec<&Value> {
         let all = object
-            .pointer("/metadata/managedFields")
+            .at("/metadata/managedFields")
             .and_then(Value::as_array);
         let is_apply =
             |entry: &&Value| entry.get("operation").and_then(Value::as_str) == Some("Apply");

@@ -10,7 +10,7 @@ use crate::record::{self, Declined, Entry, Record, relocate};
 use crate::review;
 use crate::snapshot::Reader;
 use crate::withdraw::{Fate, withdraw};
-use crate::written::{Origin, Written};
+use crate::written::{Origin, Sent, Written};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -38,18 +38,19 @@ pub(crate) fn afresh(
     basis: Basis,
 ) -> Answer {
     let new = request.object;
+    let sent = Sent::new(new);
     let mut touched = vec![pointer::join("/metadata/annotations", record::ANNOTATION)];
     let is_new_to_us =
         basis.record.is_empty() && object::annotation(new, record::ANNOTATION).is_none();
     let (left, declined) = if is_new_to_us {
         (Cow::Borrowed(new), Vec::new())
     } else {
-        let (left, declined) = without_ours(new, basis, &mut touched);
+        let (left, declined) = without_ours(&sent, new, basis, &mut touched);
         (Cow::Owned(left), declined)
     };
     let placed = in_namespace(&left, request.namespace);
     let seen = placed.as_ref().unwrap_or(&left);
-    let found = review::review(engine, reader, seen, Origin::ApiServer(new), &declined);
+    let found = review::review(engine, reader, seen, Origin::ApiServer(&sent), &declined);
     let changes = review::changes(engine, &left, &found.findings, &declined);
     let mut answer = if is_new_to_us && changes.is_empty() {
         Answer::default()
@@ -100,12 +101,17 @@ pub(crate) fn afresh(
 
 /// A copy without what we had added, and what a person does not want of it. Each place that is
 /// looked at goes to `touched`.
-fn without_ours(new: &Value, basis: Basis, touched: &mut Vec<String>) -> (Value, Vec<Declined>) {
+fn without_ours(
+    sent: &Sent<'_>,
+    new: &Value,
+    basis: Basis,
+    touched: &mut Vec<String>,
+) -> (Value, Vec<Declined>) {
     let mut left = without_managed_fields(new);
     // It is written anew below; a reinvocation must find the object as the first call found it.
     record::erase(&mut left);
     let mut declined = basis.record.declined;
-    let written = Written::new(new, Origin::ApiServer(new), &[]);
+    let written = Written::new(new, Origin::ApiServer(sent), &[]);
     // In the order in which a later value was put beside an earlier one, backwards.
     for entry in basis.record.added.iter().rev() {
         touched.extend(relocate(&left, &entry.path, entry.container.as_deref()));

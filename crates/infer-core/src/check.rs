@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use crate::kind::{Kind, KindSet, pod_kind_of, stored_kind_of};
 use crate::object::{self, ObjectRef};
+use crate::pointer::Walk;
 use crate::review::{self, Fixing};
 use crate::rule::{Check, Finding};
 use crate::rules;
@@ -166,6 +167,5 @@ pub fn identity(object: &Value) -> ObjectRef {
 pub fn is_object(object: &Value) -> bool {
     object.get("kind").is_some_and(Value::is_string)
         && object.get("apiVersion").is_some_and(Value::is_string)
-        && object::name(object).len() + object.pointer("/metadata/generateName").map_or(0, |_| 1)
-            > 0
+        && object::name(object).len() + object.at("/metadata/generateName").map_or(0, |_| 1) > 0
 }

@@ -3,6 +3,7 @@
 
 use crate::drain::{self, Needs, Plan};
 use crate::lens::Workload;
+use crate::pointer::Walk;
 use crate::policy::Policy;
 use crate::server::Server;
 use serde_json::{Value, json};
@@ -29,11 +30,11 @@ pub fn plan(policy: &Policy, workload: &Workload<'_>, server: &Server<'_>) -> Pl
 /// How long a container's preStop sleeps, where it has one that sleeps and nothing else: the
 /// `sleep` action, or `sleep N` in exec form or in a shell.
 pub fn written_sleep(container: &Value) -> Option<u32> {
-    let hook = container.pointer("/lifecycle/preStop")?;
-    if let Some(seconds) = hook.pointer("/sleep/seconds").and_then(Value::as_u64) {
+    let hook = container.at("/lifecycle/preStop")?;
+    if let Some(seconds) = hook.at("/sleep/seconds").and_then(Value::as_u64) {
         return seconds.try_into().ok();
     }
-    let command = hook.pointer("/exec/command")?.as_array()?;
+    let command = hook.at("/exec/command")?.as_array()?;
     let words: Vec<&str> = command
         .iter()
         .filter_map(Value::as_str)
@@ -56,7 +57,7 @@ pub fn written_sleep(container: &Value) -> Option<u32> {
 pub fn drain_seconds(policy: &Policy, workload: &Workload<'_>, server: &Server<'_>) -> Option<u32> {
     let container = workload.container(server);
     let has_hook = container
-        .pointer("/lifecycle/preStop")
+        .at("/lifecycle/preStop")
         .is_some_and(|hook| !hook.is_null());
     let sleep = if has_hook {
         written_sleep(container)?

@@ -5,6 +5,7 @@ use crate::catalogue::GpuRole;
 use crate::image::{self, Image};
 use crate::kind::Kind;
 use crate::lens::Workload;
+use crate::pointer::Walk;
 use crate::server::Server;
 use crate::world::World;
 use serde_json::Value;
@@ -46,7 +47,7 @@ pub fn asks(workload: &Workload<'_>) -> bool {
         .and_then(Value::as_array);
     containers.into_iter().flatten().any(|container| {
         ["limits", "requests"].into_iter().any(|list| {
-            let resources = container.pointer(&format!("/resources/{list}"));
+            let resources = container.at(&format!("/resources/{list}"));
             resources
                 .and_then(Value::as_object)
                 .into_iter()
@@ -191,7 +192,7 @@ pub fn offered(world: &World<'_>, resource: &str, count: u64) -> Option<bool> {
     nodes.peek()?;
     Some(nodes.any(|node| {
         let offers = node
-            .pointer("/status/allocatable")
+            .at("/status/allocatable")
             .and_then(|all| all.get(resource));
         let offers = offers
             .and_then(Value::as_str)

@@ -4,6 +4,7 @@
 use crate::catalogue::{Catalogue, Controller};
 use crate::kind::PodKind;
 use crate::object;
+use crate::pointer::Walk;
 use crate::policy::{self, Policy};
 use crate::route::{Edge, Evidence};
 use crate::server::{Server, servers};
@@ -33,7 +34,7 @@ impl<'a> Workload<'a> {
         kind: &'static PodKind,
         written: &'a Written<'a>,
     ) -> Option<Workload<'a>> {
-        let template = object.pointer(kind.template)?;
+        let template = object.at(kind.template)?;
         let servers = servers(catalogue, template, kind.template);
         (!servers.is_empty()).then_some(Workload {
             object,
@@ -46,7 +47,7 @@ impl<'a> Workload<'a> {
 
     /// The container of a server.
     pub fn container(&self, server: &Server<'_>) -> &'a Value {
-        self.object.pointer(&server.path).unwrap_or(&Value::Null)
+        self.object.at(&server.path).unwrap_or(&Value::Null)
     }
 
     /// Pointer to a member of the pod spec.

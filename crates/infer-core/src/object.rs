@@ -3,6 +3,7 @@
 //! A lens answers `None` where the shape is not what the API says. Bad shapes are for the API
 //! server to refuse; rules stay silent about what they cannot read.
 
+use crate::pointer::Walk;
 use serde_json::Value;
 
 /// The identity of an object, as a report prints it.
@@ -23,7 +24,7 @@ impl ObjectRef {
     pub fn of(object: &Value) -> ObjectRef {
         let text = |pointer: &str| {
             object
-                .pointer(pointer)
+                .at(pointer)
                 .and_then(Value::as_str)
                 .unwrap_or_default()
                 .to_owned()
@@ -46,7 +47,7 @@ impl std::fmt::Display for ObjectRef {
 /// The namespace of an object, empty where none is written.
 pub fn namespace(object: &Value) -> &str {
     object
-        .pointer("/metadata/namespace")
+        .at("/metadata/namespace")
         .and_then(Value::as_str)
         .unwrap_or_default()
 }
@@ -54,7 +55,7 @@ pub fn namespace(object: &Value) -> &str {
 /// The name of an object, empty where none is written.
 pub fn name(object: &Value) -> &str {
     object
-        .pointer("/metadata/name")
+        .at("/metadata/name")
         .and_then(Value::as_str)
         .unwrap_or_default()
 }
@@ -76,7 +77,7 @@ pub fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
 /// The annotations of an object that are strings.
 pub fn annotations(object: &Value) -> impl Iterator<Item = (&str, &str)> {
     object
-        .pointer("/metadata/annotations")
+        .at("/metadata/annotations")
         .and_then(Value::as_object)
         .into_iter()
         .flatten()

@@ -5,7 +5,7 @@
 
 use crate::catalogue;
 use crate::object;
-use crate::pointer;
+use crate::pointer::{self, Walk};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -165,7 +165,7 @@ pub fn relocate(object: &Value, path: &str, container: Option<&str>) -> Option<S
     let marker = "/containers/";
     let at = path.find(marker)? + marker.len();
     let rest = path[at..].find('/').map_or("", |slash| &path[at + slash..]);
-    let list = object.pointer(&path[..at - 1])?.as_array()?;
+    let list = object.at(&path[..at - 1])?.as_array()?;
     let named = |item: &Value| item.get("name").and_then(Value::as_str) == Some(container);
     let index = list.iter().position(named)?;
     Some(format!("{}{index}{rest}", &path[..at]))
@@ -175,7 +175,7 @@ pub fn relocate(object: &Value, path: &str, container: Option<&str>) -> Option<S
 /// hex. A `creationTimestamp: null`, which some writers leave in, does not count.
 pub fn digest(template: &Value) -> String {
     let null_time = template
-        .pointer("/metadata/creationTimestamp")
+        .at("/metadata/creationTimestamp")
         .is_some_and(Value::is_null);
     let bytes = if null_time {
         let mut template = template.clone();

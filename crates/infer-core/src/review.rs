@@ -219,7 +219,7 @@ pub fn changes(
     declined: &[Declined],
 ) -> Vec<Fixing> {
     let mode = pod_kind_of(object).map_or(Mode::Full, |kind| kind.mode);
-    let written = Written::new(object, Origin::ApiServer(object), declined);
+    let written = Written::new(object, Origin::Manifest, declined);
     let mut order: Vec<String> = Vec::new();
     let mut by_path: BTreeMap<String, Fixing> = BTreeMap::new();
     for finding in findings {

@@ -5,6 +5,7 @@
 use crate::catalogue::Controller;
 use crate::kind::{Kind, pod_kind_of};
 use crate::object;
+use crate::pointer::Walk;
 use crate::server::{Server, servers};
 use crate::world::World;
 use serde_json::{Map, Value};
@@ -47,9 +48,7 @@ pub enum Evidence {
 
 /// The class that an Ingress names, in the field or in the annotation that came before it.
 pub fn class_name(ingress: &Value) -> Option<&str> {
-    let field = ingress
-        .pointer("/spec/ingressClassName")
-        .and_then(Value::as_str);
+    let field = ingress.at("/spec/ingressClassName").and_then(Value::as_str);
     field
         .or_else(|| object::annotation(ingress, "kubernetes.io/ingress.class"))
         .filter(|name| !name.is_empty())
@@ -74,7 +73,7 @@ pub fn controllers<'a>(world: &World<'a>, ingress: &Value) -> (Vec<&'a Controlle
         });
     if let Some(class) = class {
         let value = class
-            .pointer("/spec/controller")
+            .at("/spec/controller")
             .and_then(Value::as_str)
             .unwrap_or_default();
         let known = catalogue
@@ -83,7 +82,7 @@ pub fn controllers<'a>(world: &World<'a>, ingress: &Value) -> (Vec<&'a Controlle
         return (known.collect(), Evidence::ClassObject);
     }
     let map = ingress
-        .pointer("/metadata/annotations")
+        .at("/metadata/annotations")
         .and_then(Value::as_object);
     let keys = map.into_iter().flat_map(Map::keys);
     let by_prefix: Vec<&Controller> = catalogue
@@ -117,19 +116,16 @@ pub fn controllers<'a>(world: &World<'a>, ingress: &Value) -> (Vec<&'a Controlle
 pub fn backends(ingress: &Value) -> Vec<(String, &str)> {
     let mut found: Vec<(String, &str)> = Vec::new();
     let default = ingress
-        .pointer("/spec/defaultBackend/service/name")
+        .at("/spec/defaultBackend/service/name")
         .and_then(Value::as_str);
     if let Some(name) = default {
         found.push(("/spec/defaultBackend".to_owned(), name));
     }
-    let rules = ingress.pointer("/spec/rules").and_then(Value::as_array);
+    let rules = ingress.at("/spec/rules").and_then(Value::as_array);
     for (rule_index, rule) in rules.into_iter().flatten().enumerate() {
-        let paths = rule.pointer("/http/paths").and_then(Value::as_array);
+        let paths = rule.at("/http/paths").and_then(Value::as_array);
         for (path_index, path) in paths.into_iter().flatten().enumerate() {
-            let Some(name) = path
-                .pointer("/backend/service/name")
-                .and_then(Value::as_str)
-            else {
+            let Some(name) = path.at("/backend/service/name").and_then(Value::as_str) else {
                 continue;
             };
             if !found.iter().any(|(_, known)| *known == name) {
@@ -164,7 +160,7 @@ pub fn from_ingress<'a>(world: &World<'a>, ingress: &Value) -> Ways<'a> {
 /// its selector carries.
 pub fn from_service<'a>(world: &World<'a>, service: &'a Value) -> Ways<'a> {
     let mut ways = Ways::default();
-    let Some(selector) = service.pointer("/spec/selector").filter(|s| s.is_object()) else {
+    let Some(selector) = service.at("/spec/selector").filter(|s| s.is_object()) else {
         // No selector: its endpoints are written by hand.
         return ways;
     };
@@ -193,8 +189,8 @@ fn meant<'a>(world: &World<'a>, namespace: &str, selector: &Value) -> Option<&'a
     names
         .flat_map(|name| world.reader.workloads_named(namespace, name))
         .find(|workload| {
-            let template = pod_kind_of(workload).and_then(|kind| workload.pointer(kind.template));
-            let labels = template.and_then(|template| template.pointer("/metadata/labels"));
+            let template = pod_kind_of(workload).and_then(|kind| workload.at(kind.template));
+            let labels = template.and_then(|template| template.at("/metadata/labels"));
             template.is_some() && labels.and_then(Value::as_object).is_none_or(Map::is_empty)
         })
 }
@@ -209,7 +205,7 @@ fn push_edge<'a>(
     let Some(kind) = pod_kind_of(workload) else {
         return;
     };
-    let Some(template) = workload.pointer(kind.template) else {
+    let Some(template) = workload.at(kind.template) else {
         return;
     };
     let servers = servers(world.catalogue, template, kind.template);

@@ -7,6 +7,7 @@ use crate::argv::{CommandLine, Environment, Flag, Flags, Variable};
 use crate::catalogue::{Catalogue, Runtime};
 use crate::image::{self, Image};
 use crate::object;
+use crate::pointer::Walk;
 use serde_json::Value;
 
 /// An inference server in a pod template.
@@ -94,9 +95,7 @@ pub fn servers<'c>(
     if object::annotation(template, "helm.sh/hook").is_some_and(|hook| hook.starts_with("test")) {
         return Vec::new();
     }
-    let containers = template
-        .pointer("/spec/containers")
-        .and_then(Value::as_array);
+    let containers = template.at("/spec/containers").and_then(Value::as_array);
     containers
         .into_iter()
         .flatten()

@@ -6,6 +6,7 @@
 
 use crate::kind::{Kind, KindSet, POD_KINDS, pod_kind_of, stored_kind_of};
 use crate::object;
+use crate::pointer::Walk;
 use crate::record;
 use serde_json::{Map, Value};
 use std::cell::Cell;
@@ -59,8 +60,8 @@ impl Space {
 
 /// The labels of a workload's pod template, each as the index holds it.
 fn template_labels(object: &Value) -> Vec<String> {
-    let template = pod_kind_of(object).and_then(|kind| object.pointer(kind.template));
-    let labels = template.and_then(|template| template.pointer("/metadata/labels"));
+    let template = pod_kind_of(object).and_then(|kind| object.at(kind.template));
+    let labels = template.and_then(|template| template.at("/metadata/labels"));
     labels
         .and_then(Value::as_object)
         .into_iter()
@@ -183,13 +184,13 @@ pub struct Revision {
 /// the member `$patch` (kubernetes/kubernetes pkg/controller/deployment/util,
 /// pkg/controller/statefulset/stateful_set_utils.go `getPatch`); both are left out.
 pub fn revision(object: &Value) -> Option<Revision> {
-    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
+    let owners = object.at("/metadata/ownerReferences")?.as_array()?;
     let owner = owners
         .iter()
         .find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))?;
     let template = object
-        .pointer("/data/spec/template")
-        .or_else(|| object.pointer("/spec/template"))?;
+        .at("/data/spec/template")
+        .or_else(|| object.at("/spec/template"))?;
     let mut template = template.clone();
     template.as_object_mut()?.remove("$patch");
     if let Some(labels) = template
@@ -232,7 +233,7 @@ pub fn trim(object: &Value) -> Value {
     kept.insert("metadata".to_owned(), Value::Object(metadata));
     match kind {
         Kind::Node => {
-            if let Some(allocatable) = object.pointer("/status/allocatable") {
+            if let Some(allocatable) = object.at("/status/allocatable") {
                 kept.insert(
                     "status".to_owned(),
                     serde_json::json!({ "allocatable": allocatable }),
@@ -341,9 +342,8 @@ impl<'a> Reader<'a> {
             })
             .map(Arc::as_ref)
             .filter(|workload| {
-                let template =
-                    pod_kind_of(workload).and_then(|kind| workload.pointer(kind.template));
-                let labels = template.and_then(|template| template.pointer("/metadata/labels"));
+                let template = pod_kind_of(workload).and_then(|kind| workload.at(kind.template));
+                let labels = template.and_then(|template| template.at("/metadata/labels"));
                 object::selects(selector, labels)
             })
     }

@@ -1,6 +1,6 @@
 //! Taking back what we added, value by value.
 
-use crate::pointer;
+use crate::pointer::{self, Walk};
 use crate::probe::HANDLERS;
 use crate::record::{Entry, relocate};
 use crate::written::{Held, Written};
@@ -31,7 +31,7 @@ pub fn withdraw(work: &mut Value, entry: &Entry, written: &Written<'_>, dropped:
         return Fate::Lost;
     };
     let gone = if dropped { Fate::Lost } else { Fate::Declined };
-    let current = match work.pointer(&path) {
+    let current = match work.at(&path) {
         None | Some(Value::Null) => return gone,
         Some(current) => current.clone(),
     };
@@ -78,7 +78,7 @@ fn is_refused_pair(path: &str, value: &Value) -> bool {
 fn take_out_members(work: &mut Value, path: &str, entry: &Entry, written: &Written<'_>) {
     for (member, ours) in entry.value.as_object().into_iter().flatten() {
         let there = pointer::join(path, member);
-        if work.pointer(&there) == Some(ours) && written.holds(&there) != Held::Written {
+        if work.at(&there) == Some(ours) && written.holds(&there) != Held::Written {
             pointer::remove(work, &there, 0);
         }
     }
@@ -88,7 +88,7 @@ fn take_out_members(work: &mut Value, path: &str, entry: &Entry, written: &Writt
 mod tests {
     use super::*;
     use crate::record::LAST_APPLIED;
-    use crate::written::Origin;
+    use crate::written::{Origin, Sent};
     use serde_json::json;
 
     const PROBE: &str = "/spec/template/spec/containers/0/readinessProbe";
@@ -117,7 +117,8 @@ mod tests {
 
     fn run(object: &Value, entry: &Entry, dropped: bool) -> (Fate, Value) {
         let mut work = object.clone();
-        let written = Written::new(object, Origin::ApiServer(object), &[]);
+        let sent = Sent::new(object);
+        let written = Written::new(object, Origin::ApiServer(&sent), &[]);
         let fate = withdraw(&mut work, entry, &written, dropped);
         (
             fate,

@@ -4,19 +4,45 @@
 //! it. Where neither is there to tell, nobody knows; a value that equals the API default then
 //! counts as default. In a manifest everything is written.
 
-use crate::pointer;
+use crate::pointer::{self, Walk};
 use crate::record::{Declined, LAST_APPLIED, relocate};
 use serde_json::Value;
 use std::cell::OnceCell;
 
 /// Where an object comes from, which decides how much can be known about who wrote what.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Origin<'a> {
     /// A person's file: what is there is written.
     Manifest,
     /// The API server, which has filled in its defaults. The object that it sent tells who wrote
     /// what; the one under review may be a copy of it without managed fields.
-    ApiServer(&'a Value),
+    ApiServer(&'a Sent<'a>),
+}
+
+/// An object as the API server sent it, with what kubectl last applied read once.
+#[derive(Debug)]
+pub struct Sent<'a> {
+    object: &'a Value,
+    last_applied: OnceCell<Option<Value>>,
+}
+
+impl<'a> Sent<'a> {
+    /// The object that came.
+    pub fn new(object: &'a Value) -> Sent<'a> {
+        Sent {
+            object,
+            last_applied: OnceCell::new(),
+        }
+    }
+
+    fn last_applied(&self) -> Option<&Value> {
+        self.last_applied
+            .get_or_init(|| {
+                let text = crate::object::annotation(self.object, LAST_APPLIED)?;
+                serde_json::from_str(text).ok()
+            })
+            .as_ref()
+    }
 }
 
 /// Whether a person wrote a value.
@@ -36,7 +62,6 @@ pub struct Written<'a> {
     object: &'a Value,
     origin: Origin<'a>,
     declined: &'a [Declined],
-    last_applied: OnceCell<Option<Value>>,
 }
 
 impl<'a> Written<'a> {
@@ -46,22 +71,21 @@ impl<'a> Written<'a> {
             object,
             origin,
             declined,
-            last_applied: OnceCell::new(),
         }
     }
 
     /// Whether a person wrote the value at `path`.
     pub fn holds(&self, path: &str) -> Held {
-        if self.origin == Origin::Manifest {
-            return match self.object.pointer(path) {
+        if matches!(self.origin, Origin::Manifest) {
+            return match self.object.at(path) {
                 Some(value) if !value.is_null() => Held::Written,
                 _ => Held::Not,
             };
         }
         let mut found = Held::Unknown;
-        if let Some(applied) = self.last_applied() {
+        if let Some(applied) = self.sent().and_then(Sent::last_applied) {
             let there = relocate(applied, path, self.container(path).as_deref());
-            match there.and_then(|path| applied.pointer(&path)) {
+            match there.and_then(|path| applied.at(&path)) {
                 Some(value) if !value.is_null() => return Held::Written,
                 _ => found = Held::Not,
             }
@@ -81,7 +105,7 @@ impl<'a> Written<'a> {
         if self.is_declined(path) {
             return false;
         }
-        match self.object.pointer(path) {
+        match self.object.at(path) {
             None | Some(Value::Null) => true,
             Some(value) => value == default && self.holds(path) != Held::Written,
         }
@@ -96,20 +120,11 @@ impl<'a> Written<'a> {
     }
 
     /// The object as the API server sent it.
-    fn sent(&self) -> Option<&'a Value> {
+    fn sent(&self) -> Option<&'a Sent<'a>> {
         match self.origin {
             Origin::Manifest => None,
             Origin::ApiServer(sent) => Some(sent),
         }
-    }
-
-    fn last_applied(&self) -> Option<&Value> {
-        self.last_applied
-            .get_or_init(|| {
-                let text = crate::object::annotation(self.sent()?, LAST_APPLIED)?;
-                serde_json::from_str(text).ok()
-            })
-            .as_ref()
     }
 
     /// The name of the container that `path` leads into.
@@ -120,7 +135,7 @@ impl<'a> Written<'a> {
     fn apply_entries(&self) -> impl Iterator<Item = &'a Value> {
         let entries = self
             .sent()
-            .and_then(|sent| sent.pointer("/metadata/managedFields"))
+            .and_then(|sent| sent.object.at("/metadata/managedFields"))
             .and_then(Value::as_array);
         entries
             .into_iter()
@@ -139,7 +154,7 @@ impl<'a> Written<'a> {
         for token in pointer::tokens(path) {
             here = pointer::join(&here, &token);
             let next = at.get(format!("f:{token}")).or_else(|| {
-                let name = self.object.pointer(&here)?.get("name")?.as_str()?;
+                let name = self.object.at(&here)?.get("name")?.as_str()?;
                 at.as_object()?.iter().find_map(|(key, value)| {
                     let keys: Value = serde_json::from_str(key.strip_prefix("k:")?).ok()?;
                     (keys.get("name")?.as_str()? == name).then_some(value)
@@ -159,13 +174,7 @@ pub fn container_of(object: &Value, path: &str) -> Option<String> {
     let marker = "/containers/";
     let at = path.find(marker)? + marker.len();
     let end = path[at..].find('/').map_or(path.len(), |slash| at + slash);
-    Some(
-        object
-            .pointer(&path[..end])?
-            .get("name")?
-            .as_str()?
-            .to_owned(),
-    )
+    Some(object.at(&path[..end])?.get("name")?.as_str()?.to_owned())
 }
 
 #[cfg(test)]
@@ -182,7 +191,7 @@ mod tests {
     }
 
     fn held(object: &Value, path: &str) -> Held {
-        Written::new(object, Origin::ApiServer(object), &[]).holds(path)
+        Written::new(object, Origin::ApiServer(&Sent::new(object)), &[]).holds(path)
     }
 
     #[test]
@@ -240,7 +249,8 @@ mod tests {
     #[test]
     fn a_default_may_be_filled_where_nobody_is_known_to_have_written_it() {
         let object = deployment(&json!({}));
-        let written = Written::new(&object, Origin::ApiServer(&object), &[]);
+        let sent = Sent::new(&object);
+        let written = Written::new(&object, Origin::ApiServer(&sent), &[]);
         assert!(written.is_default(GRACE, &json!(30)));
         assert!(!written.is_default(GRACE, &json!(31)));
         assert!(!Written::new(&object, Origin::Manifest, &[]).is_default(GRACE, &json!(30)));
@@ -250,7 +260,7 @@ mod tests {
             container: None,
         }];
         assert!(
-            !Written::new(&object, Origin::ApiServer(&object), &declined)
+            !Written::new(&object, Origin::ApiServer(&Sent::new(&object)), &declined)
                 .is_default(GRACE, &json!(30))
         );
     }

@@ -1,5 +1,5 @@
 use crate::kind::pod_kind_of;
-use crate::pointer;
+use crate::pointer::{self, Walk};
 use crate::rule::{Check, Findings, Level, Phase, Rule};
 use crate::world::World;
 use serde_json::Value;
@@ -29,7 +29,7 @@ fn check(_: &World<'_>, object: &Value, findings: &mut Findings) {
 }
 
 fn look(object: &Value, at: &str, findings: &mut Findings) {
-    let annotations = object.pointer(at).and_then(Value::as_object);
+    let annotations = object.at(at).and_then(Value::as_object);
     for (key, value) in annotations.into_iter().flatten() {
         let seen = match value {
             Value::String(_) | Value::Null => continue,

@@ -1,5 +1,6 @@
 use crate::lens::Workload;
 use crate::object;
+use crate::pointer::Walk;
 use crate::rule::{Check, Findings, Level, Phase, Rule};
 use crate::world::World;
 use serde_json::{Map, Value};
@@ -21,11 +22,11 @@ fn check(_: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {
     }
     let labels = workload
         .template
-        .pointer("/metadata/labels")
+        .at("/metadata/labels")
         .and_then(Value::as_object);
     let wanted = workload
         .object
-        .pointer("/spec/selector/matchLabels")
+        .at("/spec/selector/matchLabels")
         .and_then(Value::as_object);
     let lacks = |(key, value): &(&String, &Value)| labels.and_then(|l| l.get(*key)) != Some(*value);
     let missing: Vec<String> = wanted

@@ -1,4 +1,5 @@
 use crate::lens::Workload;
+use crate::pointer::Walk;
 use crate::rule::{Check, Findings, Level, Phase, Rule};
 use crate::world::World;
 use serde_json::Value;
@@ -45,7 +46,7 @@ fn check(_: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {
 /// loopback.
 fn has_company(workload: &Workload<'_>) -> bool {
     let list = |member: &str| {
-        let items = workload.template.pointer(&format!("/spec/{member}"));
+        let items = workload.template.at(&format!("/spec/{member}"));
         items
             .and_then(Value::as_array)
             .map_or(&[][..], Vec::as_slice)

@@ -1,5 +1,6 @@
 use crate::drain_plan::{self, DEFAULT_GRACE};
 use crate::lens::Workload;
+use crate::pointer::Walk;
 use crate::rule::{Change, Check, Findings, Level, Phase, Rule};
 use crate::world::World;
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ fn check(world: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {
     for server in &workload.servers {
         let container = workload.container(server);
         if container
-            .pointer("/lifecycle/preStop")
+            .at("/lifecycle/preStop")
             .is_some_and(|hook| !hook.is_null())
         {
             continue;

@@ -1,4 +1,5 @@
 use crate::lens::Workload;
+use crate::pointer::Walk;
 use crate::probe;
 use crate::rule::{Change, Check, Findings, Level, Phase, Rule};
 use crate::world::World;
@@ -22,7 +23,7 @@ fn check(_: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {
             let Some(probe) = probe::present(workload.container(server), name) else {
                 continue;
             };
-            let asks = probe.pointer("/httpGet/path").and_then(Value::as_str);
+            let asks = probe.at("/httpGet/path").and_then(Value::as_str);
             if asks.is_none() || asks != server.health_path.as_deref() {
                 continue;
             }

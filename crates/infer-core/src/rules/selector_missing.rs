@@ -1,5 +1,6 @@
 use crate::lens::Workload;
 use crate::object;
+use crate::pointer::Walk;
 use crate::rule::{Check, Findings, Level, Phase, Rule};
 use crate::world::World;
 use serde_json::{Map, Value};
@@ -18,7 +19,7 @@ pub(super) static RULE: Rule = Rule {
 fn check(_: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {
     let selector = workload
         .object
-        .pointer("/spec/selector")
+        .at("/spec/selector")
         .and_then(Value::as_object);
     if workload.kind.selector_required && selector.is_none_or(Map::is_empty) {
         findings

@@ -1,6 +1,7 @@
 use crate::kind::Kind;
 use crate::lens::ServiceView;
 use crate::object::ObjectRef;
+use crate::pointer::Walk;
 use crate::pointer::join;
 use crate::rule::{Check, Findings, Level, Phase, Rule};
 use crate::world::World;
@@ -22,7 +23,7 @@ fn check(_: &World<'_>, service: &ServiceView<'_>, findings: &mut Findings) {
         let workload = ObjectRef::of(edge.workload);
         let selector = service
             .object
-            .pointer("/spec/selector")
+            .at("/spec/selector")
             .and_then(Value::as_object);
         let carries = |(_, value): &(&String, &Value)| value.as_str() == Some(&workload.name);
         let pair = selector.into_iter().flatten().find(carries);

@@ -2,7 +2,7 @@ use crate::drain_plan;
 use crate::kind::Kind;
 use crate::lens::Workload;
 use crate::object;
-use crate::pointer;
+use crate::pointer::{self, Walk};
 use crate::rule::{Change, Check, Findings, Level, Phase, Rule};
 use crate::world::World;
 use serde_json::Value;
@@ -56,10 +56,7 @@ fn check(world: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {
                     .help(format!("say in `{key}`: `{}`", sidecar.wait(wanted)));
             }
             // What is no string is for the API server to refuse.
-            None if workload
-                .object
-                .pointer(&path)
-                .is_some_and(|it| !it.is_null()) => {}
+            None if workload.object.at(&path).is_some_and(|it| !it.is_null()) => {}
             None => {
                 findings
                     .add(

@@ -1,7 +1,7 @@
 use crate::catalogue::TimerRole;
 use crate::kind::Kind;
 use crate::lens::Route;
-use crate::pointer;
+use crate::pointer::{self, Walk};
 use crate::rule::{Change, Check, Findings, Level, Phase, Rule};
 use crate::world::World;
 use serde_json::Value;
@@ -41,7 +41,7 @@ fn check(world: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
                 _ => {}
             },
             // Nor is one that is no string: that is `annotation-not-a-string`.
-            None if route.object.pointer(&path).is_some_and(|it| !it.is_null()) => {}
+            None if route.object.at(&path).is_some_and(|it| !it.is_null()) => {}
             None if timer.default_seconds < longest => {
                 let finding = findings.add(
                     "/metadata/annotations",

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::Stdio;
 
 use clap::{Args, ValueEnum};
@@ -46,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     let build = ["build", "--release"].into_iter();
     let chosen = packages.iter().flat_map(|package| ["-p", package]);
     match contained(
-        "cargo".into(),
+        Path::new("cargo"),
         build.chain(chosen).map(Into::into).collect(),
     )? {
         0 => {}
@@ -72,11 +73,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     let program = workspace::program_dir()?
         .with_file_name("release")
         .join("infer-bench");
-    contained(program, line)
+    contained(&program, line)
 }
 
 /// Runs a program so that nothing of it outlives us, in the checkout.
-fn contained(program: std::path::PathBuf, arguments: Vec<OsString>) -> Result<i32> {
+fn contained(program: &Path, arguments: Vec<OsString>) -> Result<i32> {
     let name = program.display().to_string();
     let (mut command, lifeline) = contain::program(&name, arguments)?;
     command.current_dir(workspace::root()).stdin(Stdio::null());
