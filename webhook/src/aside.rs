@@ -77,6 +77,8 @@ impl Aside {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     #[tokio::test]
@@ -91,11 +93,14 @@ mod tests {
             held.recv()
         });
         assert!(matches!(slow.await, Err(Undone::Late)));
-        let never = aside.run(Instant::now() + Duration::from_millis(50), || {
-            panic!("begun")
+        let begun = Arc::new(AtomicBool::new(false));
+        let it = Arc::clone(&begun);
+        let never = aside.run(Instant::now() + Duration::from_millis(50), move || {
+            it.store(true, Ordering::Relaxed);
         });
-        assert_eq!(never.await, Err::<(), _>(Undone::Late));
+        assert_eq!(never.await, Err(Undone::Late));
         hold.send(()).unwrap();
         assert_eq!(aside.run(soon(), || 2).await, Ok(2));
+        assert!(!begun.load(Ordering::Relaxed));
     }
 }

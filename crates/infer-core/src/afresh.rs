@@ -3,6 +3,7 @@
 
 use crate::admission::{Answer, Request, Subject, answer_by, open_ends, report};
 use crate::engine::Engine;
+use crate::kind::Kind;
 use crate::object;
 use crate::patch;
 use crate::pointer;
@@ -90,12 +91,12 @@ pub(crate) fn afresh(
         ))
     };
     report(engine, &mut answer, &found, &changes);
-    // The name and the namespace are those of the object that came.
-    open_ends(
-        &mut answer,
-        in_namespace(new, request.namespace).as_ref().unwrap_or(new),
-        &found,
-    );
+    // Where nobody looks for Services, no Service is missing.
+    if reader.knows(Kind::Service) {
+        // The name and the namespace are those of the object that came.
+        let placed = in_namespace(new, request.namespace);
+        open_ends(&mut answer, placed.as_ref().unwrap_or(new), &found);
+    }
     answer
 }
 

@@ -389,3 +389,17 @@ fn facts_that_only_explain_change_nothing() {
         "it is still said"
     );
 }
+
+#[test]
+fn a_route_whose_end_is_not_in_sight_waits_only_where_somebody_looks() {
+    let ingress = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"name": "front", "namespace": "default"},
+        "spec": {"defaultBackend": {"service": {"name": "back", "port": {"number": 80}}}}});
+    let looking = Snapshot::new(KindSet::of(&[Kind::Service, Kind::Workload]));
+    let answer = ask(Operation::Create, &ingress, None, &looking);
+    assert!(
+        answer.waits && answer.warnings[1].contains("kubectl annotate -n default ingress/front")
+    );
+    let answer = ask(Operation::Create, &ingress, None, &Snapshot::default());
+    assert_eq!((answer.waits, answer.warnings), (false, Vec::new()));
+}
