@@ -64,11 +64,6 @@ impl Catalogue {
             sidecars: load(SIDECARS),
         }
     }
-
-    /// The runtime of this name.
-    pub fn runtime(&self, name: &str) -> Option<&Runtime> {
-        self.runtimes.iter().find(|runtime| runtime.name == name)
-    }
 }
 
 /// Parses embedded entries. A test loads every one of them, so that a broken entry fails there.

@@ -2,8 +2,6 @@
 
 use crate::engine::Engine;
 use crate::kind::{Kind, KindSet, pod_kind_of, stored_kind_of};
-use crate::object::{self, ObjectRef};
-use crate::pointer::Walk;
 use crate::review::{self, Fixing};
 use crate::rule::{Check, Finding};
 use crate::rules;
@@ -156,16 +154,4 @@ pub fn diff(engine: &Engine, objects: &[Arc<Value>]) -> Vec<Changed> {
         });
     }
     all
-}
-
-/// The identity of an object, as reports print it.
-pub fn identity(object: &Value) -> ObjectRef {
-    ObjectRef::of(object)
-}
-
-/// Whether an object has a name at all: what has none is no Kubernetes object.
-pub fn is_object(object: &Value) -> bool {
-    object.get("kind").is_some_and(Value::is_string)
-        && object.get("apiVersion").is_some_and(Value::is_string)
-        && object::name(object).len() + object.at("/metadata/generateName").map_or(0, |_| 1) > 0
 }

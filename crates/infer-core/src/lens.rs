@@ -99,8 +99,6 @@ pub struct Route<'a> {
     pub evidence: Evidence,
     /// The workloads that it leads to, with how sure that is.
     pub edges: Vec<Edge<'a>>,
-    /// Who wrote what.
-    pub written: &'a Written<'a>,
 }
 
 impl<'a> Route<'a> {

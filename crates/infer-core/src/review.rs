@@ -63,7 +63,6 @@ pub fn review(
         catalogue: &engine.catalogue,
         policy: &engine.policy,
         reader,
-        declined,
     };
     let mut out = Findings::new();
     let mut reviewed = Reviewed::default();
@@ -110,7 +109,6 @@ pub fn review(
                 controllers,
                 evidence,
                 edges: ways.edges,
-                written: &written,
             };
             for rule in in_order(engine, object) {
                 match rule.check {

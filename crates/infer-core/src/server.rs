@@ -21,8 +21,6 @@ pub struct Server<'c> {
     pub path: String,
     /// Its arguments.
     pub flags: Flags,
-    /// Whether the image is one of the runtime's.
-    pub own_image: bool,
     /// The port it surely listens on.
     pub port: Option<u16>,
     /// Whether a kubelet can reach it; `None` where the address cannot be known.
@@ -162,7 +160,6 @@ fn recognise<'c>(catalogue: &'c Catalogue, container: &Value, path: String) -> O
             .to_owned(),
         path,
         flags,
-        own_image,
     })
 }
 

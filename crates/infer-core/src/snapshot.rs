@@ -95,15 +95,6 @@ impl Snapshot {
         self.known = self.known.with(kind);
     }
 
-    /// Says that objects of this kind can no longer be seen, and forgets them.
-    pub fn set_unknown(&mut self, kind: Kind) {
-        self.known = self.known.without(KindSet::of(&[kind]));
-        self.spaces.remove(&kind);
-        if kind == Kind::Revision {
-            self.revisions.clear();
-        }
-    }
-
     /// Adds or replaces an object. An object of a kind that no rule reads is ignored.
     pub fn insert(&mut self, object: Arc<Value>) {
         if let Some(kind) = stored_kind_of(&object) {

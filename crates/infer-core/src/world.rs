@@ -2,7 +2,6 @@
 
 use crate::catalogue::Catalogue;
 use crate::policy::Policy;
-use crate::record::Declined;
 use crate::snapshot::Reader;
 
 /// What a rule may look at besides its subject.
@@ -14,6 +13,4 @@ pub struct World<'a> {
     pub policy: &'a Policy,
     /// Other objects.
     pub reader: &'a Reader<'a>,
-    /// What a person declined on the subject.
-    pub declined: &'a [Declined],
 }
