@@ -8,6 +8,7 @@
 
 pub mod args;
 mod aside;
+mod authority;
 mod body;
 pub mod bounds;
 mod connection;
@@ -15,9 +16,11 @@ mod logging;
 pub mod metrics;
 pub mod policy_file;
 pub mod readiness;
+mod registrar;
 pub mod review_request;
 mod review_response;
 pub mod reviewer;
+mod rotation;
 pub mod routes;
 mod run;
 pub mod server;

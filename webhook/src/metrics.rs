@@ -1,6 +1,7 @@
 //! Counters for Prometheus. Every label has a bounded set of values; none comes from an object.
 
 use crate::review_request::Path;
+use crate::reviewer;
 use infer_cluster::Store;
 use infer_core::kind::{Kind, POD_KINDS};
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -190,7 +191,7 @@ impl Metrics {
     pub(crate) fn text(&self, store: Option<&Store>) -> String {
         if let Some(store) = store {
             let snapshot = store.read();
-            for kind in Kind::ALL {
+            for kind in reviewer::reads().iter() {
                 let label = KindLabel {
                     kind: kind_label(kind),
                 };

@@ -5,17 +5,29 @@ use infer_cluster::{State, Store};
 use infer_core::review::skipped;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
-/// Whether the server is on its way out.
+/// Whether the server is on its way in or out.
 #[derive(Debug, Default)]
 pub struct Readiness {
     draining: AtomicBool,
+    waiting: RwLock<Option<String>>,
 }
 
 impl Readiness {
     /// From now on `/readyz` says no and each answer closes its connection.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on `/readyz` says no for this reason; with `None`, as without one.
+    pub(crate) fn wait_for(&self, reason: Option<String>) {
+        *self.waiting.write().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    fn waiting(&self) -> Option<String> {
+        let waiting = self.waiting.read().unwrap_or_else(PoisonError::into_inner);
+        waiting.clone()
     }
 
     /// Whether [`Readiness::drain`] was called.
@@ -29,6 +41,10 @@ impl Readiness {
 pub(crate) fn ready_text(readiness: &Readiness, store: Option<&Store>) -> (StatusCode, String) {
     if readiness.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
+    }
+    if let Some(reason) = readiness.waiting() {
+        let text = format!("waiting: {reason}\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, text);
     }
     let loading = store.is_some_and(|store| !store.is_settled());
     let code = if loading {

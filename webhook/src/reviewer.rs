@@ -3,6 +3,8 @@
 use infer_cluster::Store;
 use infer_core::Engine;
 use infer_core::admission::{self, Answer, Request};
+use infer_core::kind::{Kind, KindSet};
+use infer_core::rules;
 
 /// Answers the requests of the API server.
 pub trait Review: Send + Sync + 'static {
@@ -17,6 +19,14 @@ pub trait Review: Send + Sync + 'static {
     fn store(&self) -> Option<&Store> {
         None
     }
+}
+
+/// The kinds that reviews read beside the request: what the store watches, and what the ClusterRole
+/// of `manifests/base` allows.
+pub fn reads() -> KindSet {
+    let rules = rules::ALL.iter().map(|rule| rule.reads());
+    // Admission itself tells an undo by the revisions of a workload.
+    rules.fold(KindSet::of(&[Kind::Revision]), KindSet::union)
 }
 
 /// The engine over a store.

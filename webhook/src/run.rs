@@ -1,19 +1,21 @@
 //! The program: arguments, start, signals, exit code.
 
-use crate::args::Args;
+use crate::args::{Args, SecretName};
+use crate::authority;
 use crate::bounds::Bounds;
 use crate::metrics::Metrics;
 use crate::policy_file::{self, PolicyFileError};
 use crate::readiness::{Readiness, missing_text};
-use crate::reviewer::EngineReview;
+use crate::registrar::{self, Registrar};
+use crate::reviewer::{self, EngineReview};
 use crate::routes::router;
 use crate::server::{Server, Stop};
-use crate::tls::{self, Certificates, TlsError};
+use crate::tls::{self, Certificates, Served, TlsError};
 use clap::Parser;
-use infer_cluster::{ClientError, Store};
+use infer_cluster::registration::Registrations;
+use infer_cluster::{Client, ClientError, Store};
 use infer_core::Engine;
 use infer_core::catalogue::Catalogue;
-use infer_core::kind::{Kind, KindSet};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,6 +37,14 @@ enum StartError {
     Policy(#[from] PolicyFileError),
     #[error(transparent)]
     Cluster(#[from] ClientError),
+    #[error(
+        "--certificate-secret needs a cluster, and this is no pod\n  \
+         = help: give --kubeconfig FILE, or certificates of your own by --tls-cert-file and \
+         --tls-private-key-file"
+    )]
+    NoCluster,
+    #[error(transparent)]
+    Certificate(#[from] authority::MakeError),
     #[error(
         "cannot listen on {address}: {source}\n  \
          = help: wanted HOST:PORT of this machine with a free port, such as 0.0.0.0:8443"
@@ -85,16 +95,15 @@ async fn serve(args: &Args) -> Result<(), StartError> {
         Some(policy) => Engine::new(Catalogue::builtin(), policy),
         None => Engine::builtin(),
     };
-    let certificates = Arc::new(Certificates::load(
-        &args.tls_cert_file,
-        &args.tls_private_key_file,
-    )?);
-    let tls = certificates.server_config()?;
     let signals = Signals::install().map_err(|source| StartError::System {
         what: "signal handling",
         source,
     })?;
-    let store = store(args).await?;
+    let client = client(args).await?;
+    let readiness = Arc::new(Readiness::default());
+    let certificates = certificates(args, client.as_ref(), &readiness)?;
+    let tls = certificates.server_config()?;
+    let store = store(client.as_ref());
     let listen = |source| StartError::Listen {
         address: args.listen.clone(),
         source,
@@ -105,9 +114,8 @@ async fn serve(args: &Args) -> Result<(), StartError> {
     tokio::spawn(say_what_is_skipped(store.clone()));
     let review = EngineReview::new(engine, store);
     let (bounds, metrics) = (Bounds::default(), Arc::new(Metrics::default()));
-    let readiness = Arc::new(Readiness::default());
     let router = router(review, &bounds, &metrics, &readiness);
-    tokio::spawn(certificates.keep_fresh(tls::RELOAD));
+    certificates.keep();
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     let server = Server {
         listener,
@@ -122,13 +130,83 @@ async fn serve(args: &Args) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn store(args: &Args) -> Result<Store, StartError> {
+async fn client(args: &Args) -> Result<Option<Client>, StartError> {
     if args.kubeconfig.is_none() && !infer_cluster::is_in_cluster() {
-        tracing::warn!("no cluster: give --kubeconfig FILE for the rules that are skipped");
-        return Ok(Store::offline());
+        return Ok(None);
     }
-    let client = infer_cluster::connect(args.kubeconfig.as_deref()).await?;
-    Ok(Store::start(&client, KindSet::of(&Kind::ALL)))
+    Ok(Some(
+        infer_cluster::connect(args.kubeconfig.as_deref()).await?,
+    ))
+}
+
+fn store(client: Option<&Client>) -> Store {
+    let Some(client) = client else {
+        tracing::warn!("no cluster: give --kubeconfig FILE for the rules that are skipped");
+        return Store::offline();
+    };
+    Store::start(client, reviewer::reads())
+}
+
+/// Where certificates come from.
+enum Source {
+    Files(Arc<Certificates>),
+    Own(Arc<Served>, Box<Registrar>),
+}
+
+fn certificates(
+    args: &Args,
+    client: Option<&Client>,
+    readiness: &Arc<Readiness>,
+) -> Result<Source, StartError> {
+    if let (Some(certificate), Some(key)) = (&args.tls_cert_file, &args.tls_private_key_file) {
+        let certificates = Certificates::load(certificate, key)?;
+        return Ok(Source::Files(Arc::new(certificates)));
+    }
+    // The command line has one or the other.
+    let (Some(secret), Some(service)) = (&args.certificate_secret, &args.service) else {
+        return Err(StartError::NoCluster);
+    };
+    let client = client.ok_or(StartError::NoCluster)?;
+    let SecretName { namespace, name } = secret.clone();
+    let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+    // The API server asks for the first (kubernetes/apiserver pkg/util/webhook/client.go).
+    let names = vec![
+        format!("{service}.{namespace}.svc"),
+        format!("{service}.{namespace}.svc.cluster.local"),
+    ];
+    let placeholder = authority::placeholder(&names, registrar::now())?;
+    let served = Arc::new(Served::new(placeholder));
+    let registrations = Registrations::new(
+        client.clone(),
+        namespace,
+        name,
+        service.clone(),
+        args.register.clone(),
+    );
+    let registrar = Registrar::new(
+        registrations,
+        names,
+        Arc::clone(&served),
+        Arc::clone(readiness),
+    );
+    Ok(Source::Own(served, Box::new(registrar)))
+}
+
+impl Source {
+    fn server_config(&self) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
+        match self {
+            Source::Files(certificates) => certificates.server_config(),
+            Source::Own(served, _) => served.server_config(),
+        }
+    }
+
+    /// Keeps them fresh from now on.
+    fn keep(self) {
+        match self {
+            Source::Files(certificates) => tokio::spawn(certificates.keep_fresh(tls::RELOAD)),
+            Source::Own(_, registrar) => tokio::spawn(registrar.run()),
+        };
+    }
 }
 
 /// Names the rules that are skipped, once it is clear what can be seen.

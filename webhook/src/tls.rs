@@ -1,4 +1,4 @@
-//! TLS: certificate and key from files, read again when they change.
+//! TLS: certificate and key from files, read again when they change, or from memory.
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
@@ -137,13 +137,48 @@ impl Certificates {
     ///
     /// Never in practice: ring has cipher suites for both versions.
     pub fn server_config(self: &Arc<Self>) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
-        let provider = Arc::new(ring::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::<Certificates>::clone(self));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        server_config(Arc::<Certificates>::clone(self))
+    }
+}
+
+fn server_config(
+    certificates: Arc<dyn ResolvesServerCert>,
+) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
+    let provider = Arc::new(ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// A pair that is served from memory until another takes its place.
+#[derive(Debug)]
+pub(crate) struct Served(RwLock<Arc<CertifiedKey>>);
+
+impl Served {
+    pub(crate) fn new(pair: CertifiedKey) -> Served {
+        Served(RwLock::new(Arc::new(pair)))
+    }
+
+    /// Serves `pair` from the next handshake on.
+    pub(crate) fn replace(&self, pair: CertifiedKey) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pair);
+    }
+
+    /// As [`Certificates::server_config`].
+    pub(crate) fn server_config(
+        self: &Arc<Self>,
+    ) -> Result<Arc<rustls::ServerConfig>, rustls::Error> {
+        server_config(Arc::<Served>::clone(self))
+    }
+}
+
+impl ResolvesServerCert for Served {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let pair = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&pair))
     }
 }
 

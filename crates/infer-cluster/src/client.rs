@@ -1,5 +1,6 @@
 //! A client from a kubeconfig file or from inside a pod.
 
+use crate::near::near;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use std::path::{Path, PathBuf};
@@ -18,14 +19,67 @@ pub enum ClientError {
     #[error(
         "{}: the kubeconfig cannot be used: {}\n  \
          = help: `kubectl --kubeconfig FILE get namespaces` must work with the same file",
-        path.display(), chain(source)
+        path.display(), reason
     )]
     Kubeconfig {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: Box<KubeconfigError>,
+        /// What is wrong; no text of the file, which holds secrets.
+        reason: String,
+    },
+    /// Nothing says which cluster.
+    #[error(
+        "no cluster: neither KUBECONFIG nor ~/.kube/config is there\n  \
+         = help: give --kubeconfig FILE, or --server URL"
+    )]
+    NoKubeconfig,
+    /// The kubeconfig chooses no context.
+    #[error(
+        "{}: no current-context{}\n  \
+         = help: `kubectl config use-context NAME`, or give --context NAME",
+        path.display(), listed(contexts)
+    )]
+    NoCurrentContext {
+        /// The file.
+        path: PathBuf,
+        /// Its contexts.
+        contexts: Vec<String>,
+    },
+    /// The kubeconfig has no such context.
+    #[error(
+        "{}: there is no context {name:?}{}\n  \
+         = help: `kubectl config get-contexts` lists them",
+        path.display(), meant(name, contexts)
+    )]
+    NoContext {
+        /// The file.
+        path: PathBuf,
+        /// The name asked for.
+        name: String,
+        /// Its contexts.
+        contexts: Vec<String>,
+    },
+    /// The kubeconfig has no such cluster.
+    #[error(
+        "{}: there is no cluster {name:?}\n  = help: `kubectl config get-clusters` lists them",
+        path.display()
+    )]
+    NoCluster {
+        /// The file.
+        path: PathBuf,
+        /// The name asked for, or the one of the context.
+        name: String,
+    },
+    /// The kubeconfig has no such user.
+    #[error(
+        "{}: there is no user {name:?}\n  = help: `kubectl config get-users` lists them",
+        path.display()
+    )]
+    NoUser {
+        /// The file.
+        path: PathBuf,
+        /// The name asked for.
+        name: String,
     },
     /// The pod's own credentials cannot be used.
     #[error(
@@ -74,10 +128,41 @@ async fn from_file(path: &Path) -> Result<Config, ClientError> {
         let kubeconfig = Kubeconfig::read_from(path)?;
         Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
     };
-    read.await.map_err(|source| ClientError::Kubeconfig {
+    read.await.map_err(|error| unusable(path, &error))
+}
+
+/// The error of a kubeconfig. A parser shows the lines around a mistake and quotes values: a token
+/// may be among them, so of its errors the place alone is told.
+pub(crate) fn unusable(path: &Path, error: &KubeconfigError) -> ClientError {
+    let reason = match error {
+        KubeconfigError::Parse(error) => match error.location() {
+            Some(place) => format!(
+                "it is no YAML of kind Config: line {}, column {}",
+                place.line(),
+                place.column()
+            ),
+            None => "it is no YAML of kind Config".to_owned(),
+        },
+        other => chain(other),
+    };
+    ClientError::Kubeconfig {
         path: path.to_owned(),
-        source: Box::new(source),
-    })
+        reason,
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        names => format!("; there are {}", names.join(", ")),
+    }
+}
+
+fn meant(name: &str, names: &[String]) -> String {
+    match &near(name, names.iter().map(String::as_str))[..] {
+        [] => String::new(),
+        near => format!("; did you mean {}?", near.join(", ")),
+    }
 }
 
 /// An error with its causes on one line, each said once.

@@ -10,7 +10,10 @@ mod sidecar;
 pub use controller::{
     BodyLimit, Controller, Timer, TimerRole, Unit, Unreadable, WithoutClass, nginx_size,
 };
-pub use runtime::{Gpu, GpuCount, GpuEvidence, GpuRole, Health, Host, Model, Port, Runtime};
+pub use runtime::{
+    Gpu, GpuCount, GpuEvidence, GpuRole, Health, Host, Model, OnSigterm, Port, Runtime, Smoke,
+    SmokeModel,
+};
 pub use sidecar::{Declared, Mark, Sidecar};
 
 use serde::Deserialize;
@@ -126,5 +129,25 @@ mod tests {
                 .iter()
                 .all(|entry| !entry.sources.is_empty())
         );
+    }
+
+    #[test]
+    fn every_smoke_request_is_an_object_that_says_nothing_twice() {
+        for runtime in Catalogue::builtin().runtimes {
+            let (name, smoke) = (&runtime.name, &runtime.smoke);
+            let body: serde_json::Value = serde_json::from_str(&smoke.body).unwrap();
+            let body = body.as_object().unwrap_or_else(|| panic!("{name}: {body}"));
+            assert!(
+                smoke.path.starts_with('/') && !smoke.source.is_empty(),
+                "{name}"
+            );
+            // What the client sets is not there already.
+            assert!(!body.contains_key(&smoke.stream_field), "{name}");
+            assert!(body[&smoke.tokens_field].is_u64(), "{name}");
+            if let Some(model) = &smoke.model {
+                assert!(!body.contains_key(&model.field), "{name}");
+                assert!(model.list.starts_with('/'), "{name}");
+            }
+        }
     }
 }

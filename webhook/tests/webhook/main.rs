@@ -6,6 +6,7 @@ mod bad_input;
 mod certificates;
 mod client;
 mod limits;
+mod manifests;
 mod process;
 mod replies;
 mod reviews;

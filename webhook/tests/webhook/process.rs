@@ -240,3 +240,41 @@ fn it_does_not_start_on_what_is_wrong_and_says_what() {
         "given twice: {text}"
     );
 }
+
+#[test]
+fn certificates_come_from_files_or_from_a_secret() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_infer-webhook"));
+        fails(
+            command
+                .args(["--listen", "127.0.0.1:0"])
+                .args(arguments)
+                .env_remove("KUBERNETES_SERVICE_HOST")
+                .stdin(Stdio::null()),
+        )
+    };
+    let text = run(&[]);
+    assert!(
+        text.contains("<--tls-cert-file <FILE>|--certificate-secret <[NAMESPACE/]NAME>>"),
+        "{text}"
+    );
+    let text = run(&["--tls-cert-file", "a"]);
+    assert!(text.contains("--tls-private-key-file <FILE>"), "{text}");
+    let text = run(&["--certificate-secret", "a/b"]);
+    assert!(text.contains("--service <NAME>"), "{text}");
+    let secret = ["--certificate-secret", "a/b", "--service", "s"];
+    let files = ["--tls-cert-file", "a", "--tls-private-key-file", "b"];
+    let text = run(&[secret, files].concat());
+    assert!(text.contains("cannot be used with"), "{text}");
+    let text = run(&["--certificate-secret", "a/b/c", "--service", "s"]);
+    assert!(text.contains("wanted NAME or NAMESPACE/NAME"), "{text}");
+    let text = run(&[&files[..], &["--register", "r"]].concat());
+    assert!(text.contains("--certificate-secret"), "{text}");
+    let text = run(&secret);
+    assert!(
+        text.contains("this is no pod\n  = help: give --kubeconfig FILE"),
+        "{text}"
+    );
+    let text = run(&["--certificate-secret", "a/b", "--service", "no name"]);
+    assert!(text.contains("wanted the name of a Service"), "{text}");
+}

@@ -40,6 +40,8 @@ pub struct Runtime {
     pub drain: Drain,
     /// How it is told which model to serve.
     pub model: Model,
+    /// The smallest request that shows that it generates.
+    pub smoke: Smoke,
     /// Its accelerators.
     pub gpu: Gpu,
 }
@@ -136,6 +138,37 @@ pub struct Model {
     pub positional: bool,
     /// What to write, for messages.
     pub example: String,
+}
+
+/// The smallest request that shows that a server generates: a POST of JSON.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Smoke {
+    /// Path of the API, without the prefix of `health.prefixFlags`.
+    pub path: String,
+    /// The body: an object as JSON text, in which only the model is missing.
+    pub body: String,
+    /// Member of the body that, true, asks for server-sent events.
+    pub stream_field: String,
+    /// Member of the body that bounds how many tokens are generated.
+    pub tokens_field: String,
+    /// How the body names the model; none where one server serves one model and wants no name.
+    #[serde(default)]
+    pub model: Option<SmokeModel>,
+    /// Where this was read or run.
+    pub source: String,
+}
+
+/// How a request names the model.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SmokeModel {
+    /// Member of the body that names it.
+    pub field: String,
+    /// Flags whose value is the name, the one that beats the others first.
+    pub flags: Vec<String>,
+    /// Path that lists the names, as OpenAI's `GET /v1/models` does.
+    pub list: String,
 }
 
 /// A server's accelerators.
