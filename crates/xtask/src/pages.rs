@@ -88,6 +88,13 @@ fn runtimes_page(catalogue: &Catalogue) -> String {
                 format!("{} s", runtime.startup_budget_seconds),
             ),
             ("at SIGTERM", runtime.drain.explanation.clone()),
+            (
+                "smoke request",
+                format!(
+                    "`POST {}` with `{}`",
+                    runtime.smoke.path, runtime.smoke.body
+                ),
+            ),
             ("known from", runtime.sources.join("; ")),
         ] {
             line(&mut text, &format!("- {what}: {value}"));

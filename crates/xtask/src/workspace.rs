@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::lab::Level;
 use crate::{Error, Result};
 
 /// The top directory of the checkout that this program was built from.
@@ -85,12 +86,13 @@ pub fn lab_cache() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Whether the environment requires this level of the lab (`INFER_LAB_REQUIRE=l1`, a list with
-/// commas), so that a missing part is an error and not a skip.
+/// Whether the environment requires this level of the lab (`INFER_LAB_REQUIRE=l3`, a list with
+/// commas), so that a missing part is an error and not a skip. `l3` requires every level.
 #[must_use]
-pub fn requires(level: &str) -> bool {
+pub fn requires(level: Level) -> bool {
     env::var("INFER_LAB_REQUIRE").is_ok_and(|list| {
-        list.split(',')
-            .any(|name| name.trim().eq_ignore_ascii_case(level))
+        list.split(',').map(str::trim).any(|name| {
+            name.eq_ignore_ascii_case(level.name()) || name.eq_ignore_ascii_case(Level::L3.name())
+        })
     })
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask lab l1 -- COMMAND…`
+//! `cargo xtask lab t|l1|l3 -- COMMAND…`
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,12 +8,13 @@ use clap::Args;
 use xtask::lab::{self, Level, Options};
 use xtask::{Error, Result, contain, say, workspace};
 
-/// Run a command beside a throw-away API server
+/// Run a command in a throw-away Kubernetes
 ///
-/// Starts etcd and kube-apiserver in namespaces of their own (no root needed), runs COMMAND with
-/// KUBECONFIG set and with kubectl, kubectl-infer and infer-webhook first on PATH, passes its exit
-/// code on, and leaves nothing behind. COMMAND also finds INFER_LAB_LEVEL, INFER_LAB_ADDRESS (where
-/// a webhook should listen) and INFER_LAB_STATE (a directory that vanishes with the lab).
+/// Starts the level's servers in namespaces of their own (root is needed for l3 only), runs COMMAND
+/// with KUBECONFIG set and with kubectl, kubectl-infer and infer-webhook first on PATH (and the
+/// level's nginx and llama-server), passes its exit code on, and leaves nothing behind. COMMAND also
+/// finds INFER_LAB_LEVEL, INFER_LAB_ADDRESS (where a webhook should listen), INFER_LAB_STATE (a
+/// directory that vanishes with the lab) and INFER_LAB_MODELS (a directory with GGUF models).
 ///
 /// Exit codes: COMMAND's own; 75 when a part of the lab is missing (1 where INFER_LAB_REQUIRE names
 /// the level); 70 when the lab did not come up.
@@ -42,7 +43,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32> {
         ..Options::new(arguments.level)
     };
     match lab::run(&options, &arguments.command) {
-        Err(Error::PartMissing(what)) if workspace::requires(arguments.level.name()) => Err(
+        Err(Error::PartMissing(what)) if workspace::requires(arguments.level) => Err(
             Error::Failed(format!("{what}\n(INFER_LAB_REQUIRE makes this an error.)")),
         ),
         Err(Error::PartMissing(what)) => {
@@ -53,7 +54,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32> {
     }
 }
 
-/// Builds kubectl-infer and infer-webhook into the directory where this program is.
+/// Builds kubectl-infer, infer-webhook and the lab's own programs into the directory where this program is.
 pub(crate) fn build_own_programs() -> Result<()> {
     let arguments = [
         "build",
@@ -62,6 +63,8 @@ pub(crate) fn build_own_programs() -> Result<()> {
         "kubectl-infer",
         "-p",
         "infer-webhook",
+        "-p",
+        "lab-nginx",
         "--bins",
     ];
     let (mut cargo, lifeline) = contain::program("cargo", arguments.map(Into::into))?;
@@ -70,7 +73,7 @@ pub(crate) fn build_own_programs() -> Result<()> {
         0 => Ok(()),
         code => Err(Error::Failed(format!(
             "our own programs do not build: cargo {} gave exit code {code}.\n\
-             To go on with what was built before: cargo xtask lab l1 --no-build -- …",
+             To go on with what was built before: cargo xtask lab l1|l3 --no-build -- …",
             arguments.join(" ")
         ))),
     }

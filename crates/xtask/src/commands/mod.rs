@@ -5,6 +5,7 @@ mod demo;
 mod generate;
 mod inside;
 mod lab;
+mod prove;
 mod setup;
 mod test;
 
@@ -30,6 +31,7 @@ enum Command {
     Demo(demo::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
+    Prove(prove::Arguments),
     Lab(lab::Arguments),
     Setup(setup::Arguments),
     Generate(generate::Arguments),
@@ -39,6 +41,8 @@ enum Command {
     InsideLab(inside::Lab),
     #[command(hide = true)]
     InsideDemo,
+    #[command(hide = true)]
+    InsideDemoCrash,
 }
 
 /// Runs what was typed; gives the exit code.
@@ -47,11 +51,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Prove(arguments) => prove::run(&arguments),
         Command::Lab(arguments) => lab::run(arguments),
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::InsideKeep(arguments) => inside::keep(&arguments),
         Command::InsideLab(arguments) => inside::lab(&arguments),
         Command::InsideDemo => demo::inside(),
+        Command::InsideDemoCrash => demo::inside_crash(),
     }
 }

@@ -6,9 +6,10 @@ use xtask::{Error, Result, say};
 
 /// Get the lab's parts into the cache
 ///
-/// Kubernetes comes from KUBEBUILDER_ASSETS where that is set, else it is built from Go modules;
-/// etcd from Debian. The cache is $INFER_LAB_CACHE, else $XDG_CACHE_HOME/kubectl-infer, else
-/// ~/.cache/kubectl-infer.
+/// Kubernetes and containerd are built from Go modules; etcd, NGINX, llama-server and the node's
+/// tools are unpacked from Debian packages, and nothing is installed; models are written. Where
+/// KUBEBUILDER_ASSETS holds etcd, kube-apiserver and kubectl, those are taken. The cache is
+/// $INFER_LAB_CACHE, else $XDG_CACHE_HOME/kubectl-infer, else ~/.cache/kubectl-infer.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Only this part; may be given more than once

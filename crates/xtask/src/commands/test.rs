@@ -11,12 +11,12 @@ use serde_json::Value;
 use xtask::lab::{self, Level, Options};
 use xtask::{Error, Result, contain, parts, say, workspace};
 
-/// Run every check and test, those on a real API server too
+/// Run every check and test, those on a real API server and a real node too
 ///
-/// Format, clippy, the workspace's tests, the lab's tests (targets `l1*` of tests/, all on one API
-/// server), and a test that labs leave nothing behind. All steps run, also after one has failed.
-/// What cannot run because a part of the lab is missing is skipped, loudly; INFER_LAB_REQUIRE=l1
-/// makes that a failure.
+/// Format, clippy, the workspace's tests, the lab's tests (targets `t`, `l1` and `l3` of tests/, each
+/// in one lab of that level), and a test that labs leave nothing behind. All steps run, also after
+/// one has failed. What cannot run because a part of the lab is missing, or because we are not root,
+/// is skipped, loudly; INFER_LAB_REQUIRE=l3 makes that a failure.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Without the lab
@@ -41,14 +41,23 @@ struct Report {
 impl Report {
     /// Runs a step under a headline. Only Ctrl-C and its like end the whole.
     fn step(&mut self, name: &'static str, run: impl FnOnce() -> Result<Outcome>) -> Result<()> {
+        self.lab_step(name, false, run)
+    }
+
+    /// The same for a step that needs a lab: where a part is missing, it fails only if its level is
+    /// `required`.
+    fn lab_step(
+        &mut self,
+        name: &'static str,
+        required: bool,
+        run: impl FnOnce() -> Result<Outcome>,
+    ) -> Result<()> {
         say::heading(name);
         let began = Instant::now();
         let outcome = match run() {
             Ok(outcome) => outcome,
             Err(Error::Interrupted(signal)) => return Err(Error::Interrupted(signal)),
-            Err(Error::PartMissing(what)) if !workspace::requires(Level::L1.name()) => {
-                Outcome::Skipped(what)
-            }
+            Err(Error::PartMissing(what)) if !required => Outcome::Skipped(what),
             Err(error) => Outcome::Failed(error.to_string()),
         };
         match &outcome {
@@ -111,27 +120,39 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
         ])
     })?;
     report.step("tests", || cargo(&["test", "--workspace"]))?;
-    if arguments.fast {
-        for name in ["lab parts", "lab l1", "leftovers"] {
-            report
-                .steps
-                .push((name, Outcome::Skipped("--fast".into()), Duration::ZERO));
+    let skip = |report: &mut Report, names: &[&'static str], why: &str| {
+        for name in names {
+            let outcome = Outcome::Skipped(why.into());
+            report.steps.push((name, outcome, Duration::ZERO));
         }
+    };
+    if arguments.fast {
+        let names = ["lab parts", "lab t", "lab l1", "lab l3", "leftovers"];
+        skip(&mut report, &names, "--fast");
         return Ok(report.close(began.elapsed()));
     }
-    report.step("lab parts", || {
+    report.lab_step("lab parts", workspace::requires(Level::L1), || {
         parts::ensure(&parts::of(Level::L1)).map(|_| Outcome::Passed)
     })?;
     if !report.last_passed() {
-        for name in ["lab l1", "leftovers"] {
-            report
-                .steps
-                .push((name, Outcome::Skipped("no lab".into()), Duration::ZERO));
-        }
+        skip(
+            &mut report,
+            &["lab t", "lab l1", "lab l3", "leftovers"],
+            "no lab",
+        );
         return Ok(report.close(began.elapsed()));
     }
-    report.step("lab l1", || lab_tests(arguments.lab_filter.as_deref()))?;
-    report.step("leftovers", || {
+    let filter = arguments.lab_filter.as_deref();
+    for (name, level) in [
+        ("lab t", Level::T),
+        ("lab l1", Level::L1),
+        ("lab l3", Level::L3),
+    ] {
+        report.lab_step(name, workspace::requires(level), || {
+            lab_tests(level, filter)
+        })?;
+    }
+    report.lab_step("leftovers", workspace::requires(Level::L3), || {
         cargo(&[
             "test",
             "-p",
@@ -162,20 +183,29 @@ fn verdict(code: i32, what: &str) -> Result<Outcome> {
     })
 }
 
-/// Builds our programs and the lab's test programs outside of the lab, then runs the latter one
+/// Builds our programs and the lab's test programs outside of the lab, then runs the level's one
 /// after the other in one lab.
-fn lab_tests(filter: Option<&str>) -> Result<Outcome> {
+fn lab_tests(level: Level, filter: Option<&str>) -> Result<Outcome> {
     if let failed @ Outcome::Failed(_) = cargo(&["build", "--workspace", "--bins"])? {
         return Ok(failed);
     }
-    let tests = lab_test_programs()?;
+    let tests = lab_test_programs(level)?;
     if tests.is_empty() {
-        return Ok(Outcome::Skipped(
-            "there is no test target tests/tests/l1*.rs".into(),
-        ));
+        return Ok(Outcome::Skipped(format!(
+            "there is no test target {} in tests/",
+            level.name()
+        )));
     }
     let package = workspace::root().join("tests");
-    let mut options = Options::new(Level::L1);
+    let mut options = Options::new(level);
+    if level == Level::L3 {
+        // A loading phase that is real takes a model of some size.
+        parts::big()?;
+        // They time what real servers do on few cores: one at a time.
+        options
+            .environment
+            .push(("RUST_TEST_THREADS".into(), "1".into()));
+    }
     // As `cargo test` does for a test of that package.
     options
         .environment
@@ -193,10 +223,10 @@ fn lab_tests(filter: Option<&str>) -> Result<Outcome> {
     )
 }
 
-/// The test programs whose target's name begins with `l1`, and the table that kubectl itself is asked
-/// about: the lab has one, the machine perhaps not. The same cargo arguments as the step "tests", so
-/// that nothing is built twice.
-fn lab_test_programs() -> Result<Vec<PathBuf>> {
+/// The test program named as the level, and with L1 the table that kubectl itself is asked about: the
+/// lab has one, the machine perhaps not. The same cargo arguments as the step "tests", so that
+/// nothing is built twice.
+fn lab_test_programs(level: Level) -> Result<Vec<PathBuf>> {
     let arguments = [
         "test",
         "--workspace",
@@ -215,9 +245,9 @@ fn lab_test_programs() -> Result<Vec<PathBuf>> {
             let message: Value = serde_json::from_str(&line).unwrap_or_default();
             let target = &message["target"];
             let is_test = target["kind"][0] == "test"
-                && target["name"]
-                    .as_str()
-                    .is_some_and(|name| name.starts_with("l1") || name == "parity");
+                && target["name"].as_str().is_some_and(|name| {
+                    name == level.name() || (level == Level::L1 && name == "parity")
+                });
             if let Some(file) = message["executable"].as_str().filter(|_| is_test) {
                 programs.push(PathBuf::from(file));
             }

@@ -212,7 +212,7 @@ fn open_inherited(number: i32) -> Result<File> {
 
 /// Kills every process below us, over and over until none is left: orphans come to us (we are their
 /// subreaper).
-fn kill_descendants() {
+pub(crate) fn kill_descendants() {
     let own = rustix::process::getpid();
     for _ in 0..200 {
         let descendants = descendants(own.as_raw_pid());

@@ -9,8 +9,8 @@ use std::process::Command;
 
 use rustix::mount::MountFlags;
 
-use super::{Level, loopback, servers};
-use crate::contain::keeper::Keeper;
+use super::{Level, loopback, node, servers};
+use crate::contain::keeper::{self, Keeper};
 use crate::say::Clock;
 use crate::{Error, Result, say};
 
@@ -28,6 +28,10 @@ pub struct Spec {
     pub state: PathBuf,
     /// Each part's programs by name.
     pub programs: BTreeMap<String, PathBuf>,
+    /// What a node needs; none where the level has no node.
+    pub node: Option<node::Needs>,
+    /// The directory with GGUF models.
+    pub models: PathBuf,
     /// Where our own programs are.
     pub own_programs: PathBuf,
     /// Where to copy the servers' logs at the end.
@@ -89,9 +93,14 @@ impl Spec {
 /// When the lab does not come up, or the command cannot be started.
 pub fn run(spec: &Spec, lifeline: i32, command: &[OsString]) -> Result<i32> {
     let (state, contained) = (spec.state.clone(), spec.contained);
+    let cgroup = spec.node.as_ref().map(|needs| needs.cgroup.clone());
     // The memory file system of a contained lab dies with it. A plain lab's directory must be
-    // removed.
+    // removed, and a node's cgroups, which stand outside of every namespace.
     let remove = move || {
+        if let Some(name) = &cgroup {
+            keeper::kill_descendants();
+            let _ = node::cgroups::remove(name);
+        }
         if !contained {
             let _ = std::fs::remove_dir_all(&state);
         }
@@ -114,7 +123,10 @@ fn run_in(spec: &Spec, keeper: &mut Keeper, command: &[OsString]) -> Result<i32>
                 spec.state.display()
             )),
         )?;
-        loopback::set_up(spec.address)?;
+        // A node has an interface for the address.
+        if spec.node.is_none() {
+            loopback::set_up(spec.address)?;
+        }
     }
     for dir in ["log", "pki", "bin", "kubecache"] {
         let dir = spec.state.join(dir);
@@ -130,17 +142,24 @@ fn run_in(spec: &Spec, keeper: &mut Keeper, command: &[OsString]) -> Result<i32>
         symlink(&file, bin.join(name)).map_err(Error::io(format!("linking {}", file.display())))?;
     }
 
-    let (endpoint, servers) = servers::start(spec, keeper)?;
-    let sizes: Vec<String> = servers
-        .iter()
-        .map(|s| format!("{} {} MiB", s.name, s.memory()))
-        .collect();
-    spec.clock.say(&format!(
-        "API server {} ready at https://{} ({})",
-        crate::parts::KUBERNETES_VERSION,
-        endpoint.address,
-        sizes.join(", ")
-    ));
+    let servers = if spec.level.has_api_server() {
+        let (endpoint, servers) = servers::start(spec, keeper)?;
+        let sizes: Vec<String> = servers
+            .iter()
+            .map(|s| format!("{} {} MiB", s.name, s.memory()))
+            .collect();
+        spec.clock.say(&format!(
+            "lab {}: Kubernetes {} ready at https://{} ({})",
+            spec.level.name(),
+            crate::parts::KUBERNETES_VERSION,
+            endpoint.address,
+            sizes.join(", ")
+        ));
+        servers
+    } else {
+        spec.clock.say("lab t: a network of its own is up");
+        Vec::new()
+    };
 
     let Some((program, arguments)) = command.split_first() else {
         return Err(Error::Failed("no command to run in the lab".into()));
@@ -157,12 +176,17 @@ fn run_in(spec: &Spec, keeper: &mut Keeper, command: &[OsString]) -> Result<i32>
     }
     command
         .env("PATH", path)
-        .env("KUBECONFIG", spec.state.join("kubeconfig"))
         .env("KUBECACHEDIR", spec.state.join("kubecache"))
         .env("KUBECTL_KUBERC", "false")
         .env("INFER_LAB_LEVEL", spec.level.name())
         .env("INFER_LAB_ADDRESS", spec.address.to_string())
+        .env("INFER_LAB_MODELS", &spec.models)
         .env("INFER_LAB_STATE", &spec.state);
+    if spec.level.has_api_server() {
+        command.env("KUBECONFIG", spec.state.join("kubeconfig"));
+    } else {
+        command.env_remove("KUBECONFIG");
+    }
     keeper.run(&mut command, |pid, _| {
         if let Some(server) = servers.iter().find(|server| server.pid == pid) {
             say::line(&format!(

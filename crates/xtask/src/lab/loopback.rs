@@ -27,13 +27,22 @@ const AF_INET: u8 = 2;
 ///
 /// When the kernel refuses, which it does outside of a namespace of ours.
 pub fn set_up(address: Ipv4Addr) -> Result<()> {
-    request("setting lo up", RTM_NEWLINK, 0, &link_up())?;
+    up()?;
     request(
         &format!("adding {address} to lo"),
         RTM_NEWADDR,
         NLM_F_CREATE,
         &add(address),
     )
+}
+
+/// `ip link set lo up`, in the network namespace of this process.
+///
+/// # Errors
+///
+/// As [`set_up`].
+pub fn up() -> Result<()> {
+    request("setting lo up", RTM_NEWLINK, 0, &link_up())
 }
 
 /// `struct ifinfomsg`: family, padding, device type, index, flags, and which flags change.

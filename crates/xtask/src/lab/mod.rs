@@ -5,9 +5,11 @@
 //! its state directory, a memory file system that only its own mount namespace sees, so it vanishes
 //! with the lab, also after `kill -9`. Two labs use the same path and addresses, and do not meet.
 
+pub mod exercise;
 pub mod https;
 pub mod inside;
 pub mod loopback;
+pub mod node;
 pub mod pki;
 pub mod servers;
 pub mod session;
@@ -19,31 +21,35 @@ pub use start::{Options, run};
 
 use std::net::Ipv4Addr;
 
-/// How much of a cluster a lab has. Each level is the one before it and more parts.
+/// How much of a cluster a lab has.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    clap::ValueEnum,
-    serde::Serialize,
-    serde::Deserialize,
+    Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
+    /// NGINX and llama-server on loopback: traffic without a cluster.
+    T,
     /// etcd and kube-apiserver: objects, admission, RBAC; nothing runs, no controller acts.
     L1,
+    /// A whole node on top of L1: controllers, scheduler, containerd, kubelet, kube-proxy. Needs
+    /// root.
+    L3,
 }
 
 impl Level {
+    /// Whether it has an API server.
+    #[must_use]
+    pub fn has_api_server(self) -> bool {
+        self != Self::T
+    }
+
     /// The name that people type and `INFER_LAB_LEVEL` holds.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::T => "t",
             Self::L1 => "l1",
+            Self::L3 => "l3",
         }
     }
 }

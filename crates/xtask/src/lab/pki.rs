@@ -12,7 +12,7 @@ pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// A server's certificate chain and key, in PEM.
+/// A server's or a client's certificate and key, in PEM.
 #[derive(Debug, Clone)]
 pub struct Leaf {
     /// The certificate.
@@ -55,8 +55,26 @@ impl Authority {
     pub fn leaf(&self, name: &str, names: &[String]) -> Result<Leaf> {
         let mut params = CertificateParams::new(names).map_err(failed)?;
         params.distinguished_name.push(DnType::CommonName, name);
+        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// Makes a client certificate of a user in a group (the certificate's organization).
+    ///
+    /// # Errors
+    ///
+    /// When no key can be made.
+    pub fn client(&self, user: &str, group: &str) -> Result<Leaf> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, user);
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, group);
+        self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Result<Leaf> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;

@@ -12,7 +12,7 @@ use rustix::process::{Pid, WaitOptions};
 
 use super::https::Client;
 use super::inside::Spec;
-use super::pki;
+use super::{node, pki};
 use crate::contain::keeper::Keeper;
 use crate::{Error, Result};
 
@@ -30,7 +30,7 @@ pub struct Server {
 impl Server {
     /// Starts `command` with its output in `STATE/log/NAME.log`, in a process group of its own:
     /// Ctrl-C is for the command that runs in the lab, not for its servers.
-    fn start(spec: &Spec, name: &'static str, command: &mut Command) -> Result<Self> {
+    pub(super) fn start(spec: &Spec, name: &'static str, command: &mut Command) -> Result<Self> {
         let log = spec.state.join("log").join(format!("{name}.log"));
         let file = File::create(&log).map_err(Error::io(format!("making {}", log.display())))?;
         let again = file.try_clone().map_err(Error::io("sharing a log file"))?;
@@ -60,7 +60,7 @@ impl Server {
     }
 
     /// An error if it has ended already.
-    fn check_alive(&self) -> Result<()> {
+    pub(super) fn check_alive(&self) -> Result<()> {
         match rustix::process::waitpid(Some(self.pid), WaitOptions::NOHANG) {
             Ok(None) => Ok(()),
             _ => Err(Error::Failed(format!(
@@ -115,6 +115,29 @@ impl Endpoint {
     }
 }
 
+/// Someone whom the API server knows by a token.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The user name.
+    pub user: String,
+    /// A kubeconfig with the token.
+    pub kubeconfig: PathBuf,
+}
+
+/// Users, their groups, and the name of their kubeconfig in the lab's directory.
+const IDENTITIES: [(&str, &str, &str); 5] = [
+    ("admin", "system:masters", "kubeconfig"),
+    (
+        "system:kube-controller-manager",
+        "",
+        "controller-manager.kubeconfig",
+    ),
+    ("system:kube-scheduler", "", "scheduler.kubeconfig"),
+    // kubernetes/kubernetes plugin/pkg/auth/authorizer/node: the name says which node.
+    ("system:node:lab-node", "system:nodes", "kubelet.kubeconfig"),
+    ("system:kube-proxy", "", "kube-proxy.kubeconfig"),
+];
+
 /// Writes a file that only its owner reads.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::io::Write;
@@ -129,15 +152,38 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<()> {
     file.write_all(text.as_bytes()).map_err(Error::io(doing()))
 }
 
-/// Starts etcd and kube-apiserver and waits until the API answers.
+/// Starts what the level has and waits until it answers.
 ///
 /// # Errors
 ///
-/// When one of them ends, or the API is not ready within a minute; with the end of its log.
+/// When a server ends, or is not ready within a minute; with the end of its log.
 pub fn start(spec: &Spec, keeper: &mut Keeper) -> Result<(Endpoint, Vec<Server>)> {
+    let Some(needs) = &spec.node else {
+        let (endpoint, _, mut servers) = start_api(spec)?;
+        wait_until_ready(&endpoint, &mut servers, keeper)?;
+        return Ok((endpoint, servers));
+    };
+    let containerd = node::prepare(spec, needs)?;
+    let (endpoint, identities, mut servers) = start_api(spec)?;
+    servers.push(containerd);
+    // The images come in while the API server starts: both take seconds.
+    std::thread::scope(|scope| {
+        let import = scope.spawn(|| node::import(spec, needs));
+        wait_until_ready(&endpoint, &mut servers, keeper)?;
+        spec.clock.say("API server ready");
+        node::start(spec, needs, &identities, &mut servers, keeper)?;
+        import
+            .join()
+            .unwrap_or_else(|_| Err(Error::Failed("importing images panicked".into())))
+    })?;
+    Ok((endpoint, servers))
+}
+
+/// Starts etcd and kube-apiserver.
+fn start_api(spec: &Spec) -> Result<(Endpoint, Vec<Identity>, Vec<Server>)> {
     // Inside a network namespace every port is free. On the machine's own loopback the kernel
     // chooses.
-    let [api, client, peer] = if spec.contained {
+    let [api, client_port, peer] = if spec.contained {
         [6443, 2379, 2380]
     } else {
         free_ports(spec.address)?
@@ -161,23 +207,49 @@ pub fn start(spec: &Spec, keeper: &mut Keeper) -> Result<(Endpoint, Vec<Server>)
     write_private(&pki.join("apiserver.key"), &leaf.key)?;
     write_private(&pki.join("sa.key"), &private)?;
     write_private(&pki.join("sa.pub"), &public)?;
-    write_private(
-        &pki.join("tokens.csv"),
-        &format!("{token},admin,1,system:masters\n"),
-    )?;
+    let kubelet = authority.leaf(node::NODE, &[node::NODE.into(), spec.address.to_string()])?;
+    write_private(&pki.join("kubelet.crt"), &kubelet.certificate)?;
+    write_private(&pki.join("kubelet.key"), &kubelet.key)?;
+    let client = authority.client("kube-apiserver-kubelet-client", "system:masters")?;
+    write_private(&pki.join("kubelet-client.crt"), &client.certificate)?;
+    write_private(&pki.join("kubelet-client.key"), &client.key)?;
+    let address = SocketAddr::from((spec.address, api));
+    let mut tokens = String::new();
+    let mut identities = Vec::new();
+    for (number, (user, group, file)) in IDENTITIES.into_iter().enumerate() {
+        let token = if number == 0 {
+            token.clone()
+        } else {
+            random_token()?
+        };
+        tokens.push_str(&format!("{token},{user},{number},{group}\n"));
+        let own = Endpoint {
+            address,
+            authority: authority.certificate(),
+            token,
+        };
+        let kubeconfig = spec.state.join(file);
+        write_private(&kubeconfig, &own.kubeconfig(&ca))?;
+        identities.push(Identity {
+            user: user.into(),
+            kubeconfig,
+        });
+    }
+    write_private(&pki.join("tokens.csv"), &tokens)?;
     let endpoint = Endpoint {
-        address: SocketAddr::from((spec.address, api)),
+        address,
         authority: authority.certificate(),
         token,
     };
-    write_private(&spec.state.join("kubeconfig"), &endpoint.kubeconfig(&ca))?;
 
-    let etcd = Server::start(spec, "etcd", &mut etcd(spec, client, peer)?)?;
-    let apiserver = Server::start(spec, "kube-apiserver", &mut apiserver(spec, api, client)?)?;
+    let etcd = Server::start(spec, "etcd", &mut etcd(spec, client_port, peer)?)?;
+    let apiserver = Server::start(
+        spec,
+        "kube-apiserver",
+        &mut apiserver(spec, api, client_port)?,
+    )?;
     spec.clock.say("etcd and kube-apiserver started");
-    let servers = vec![etcd, apiserver];
-    wait_until_ready(&endpoint, &servers, keeper)?;
-    Ok((endpoint, servers))
+    Ok((endpoint, identities, vec![etcd, apiserver]))
 }
 
 fn etcd(spec: &Spec, client: u16, peer: u16) -> Result<Command> {
@@ -232,7 +304,7 @@ fn apiserver(spec: &Spec, port: u16, etcd: u16) -> Result<Command> {
     flag("tls-private-key-file", file("apiserver.key"));
     flag("cert-dir", file("apiserver"));
     flag("token-auth-file", file("tokens.csv"));
-    flag("authorization-mode", "RBAC".into());
+    flag("authorization-mode", "Node,RBAC".into());
     flag(
         "service-account-issuer",
         "https://kubernetes.default.svc".into(),
@@ -240,8 +312,19 @@ fn apiserver(spec: &Spec, port: u16, etcd: u16) -> Result<Command> {
     flag("service-account-key-file", file("sa.pub"));
     flag("service-account-signing-key-file", file("sa.key"));
     flag("service-cluster-ip-range", "10.96.0.0/16".into());
-    // No controller makes the default service account: with this plugin every Pod would be refused.
-    flag("disable-admission-plugins", "ServiceAccount".into());
+    if spec.node.is_some() {
+        flag("client-ca-file", file("ca.crt"));
+        flag("kubelet-client-certificate", file("kubelet-client.crt"));
+        flag("kubelet-client-key", file("kubelet-client.key"));
+        flag("kubelet-certificate-authority", file("ca.crt"));
+        flag("kubelet-preferred-address-types", "InternalIP".into());
+        flag("allow-privileged", "true".into());
+        flag("enable-admission-plugins", "NodeRestriction".into());
+    } else {
+        // No controller makes the default service account: with this plugin every Pod would be
+        // refused.
+        flag("disable-admission-plugins", "ServiceAccount".into());
+    }
     if !spec.contained {
         // A loopback address may not be an endpoint of the Service `kubernetes`; nothing in this
         // level needs it.
@@ -250,12 +333,16 @@ fn apiserver(spec: &Spec, port: u16, etcd: u16) -> Result<Command> {
     Ok(command)
 }
 
-fn wait_until_ready(endpoint: &Endpoint, servers: &[Server], keeper: &mut Keeper) -> Result<()> {
+fn wait_until_ready(
+    endpoint: &Endpoint,
+    servers: &mut [Server],
+    keeper: &mut Keeper,
+) -> Result<()> {
     let client = Client::new(&endpoint.authority, Some(&endpoint.token))?;
     let mut last = String::from("nothing");
     for _ in 0..1200 {
         keeper.pause(Duration::from_millis(50))?;
-        for server in servers {
+        for server in &*servers {
             server.check_alive()?;
         }
         // The namespace `default` comes a moment after "ready", and tests begin with it.

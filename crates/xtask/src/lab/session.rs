@@ -17,6 +17,8 @@ pub struct Lab {
     pub address: Ipv4Addr,
     /// The lab's directory; files in it vanish with the lab.
     pub state: PathBuf,
+    /// The directory with GGUF models.
+    pub models: PathBuf,
     /// Its kubeconfig, of a member of `system:masters`.
     pub kubeconfig: PathBuf,
 }
@@ -30,7 +32,9 @@ impl Lab {
             level: text("INFER_LAB_LEVEL")?,
             address: text("INFER_LAB_ADDRESS")?.parse().ok()?,
             state: text("INFER_LAB_STATE")?.into(),
-            kubeconfig: text("KUBECONFIG")?.into(),
+            models: text("INFER_LAB_MODELS")?.into(),
+            // A lab of level `t` has no API server.
+            kubeconfig: text("KUBECONFIG").unwrap_or_default().into(),
         })
     }
 

@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use super::inside::Spec;
-use super::{ADDRESS, Level};
+use super::{ADDRESS, Level, node};
 use crate::contain::{self, Isolation};
 use crate::say::Clock;
-use crate::{Error, Result, parts, say, workspace};
+use crate::{Error, Result, images, parts, say, workspace};
 
 /// What a lab is started with.
 #[derive(Debug, Clone)]
@@ -48,6 +48,11 @@ pub fn run(options: &Options, command: &[OsString]) -> Result<i32> {
     let programs = parts::ensure(&parts::of(options.level))?;
     let isolation = Isolation::best();
     let contained = isolation.is_contained();
+    let node = match options.level {
+        Level::L3 => Some(node_needs(isolation)?),
+        Level::T | Level::L1 => None,
+    };
+    let cgroup = node.as_ref().map(|needs| needs.cgroup.clone());
     let mut scratch = None;
     let (address, state) = if contained {
         // A directory that is always there, and always empty outside of a lab.
@@ -77,6 +82,8 @@ pub fn run(options: &Options, command: &[OsString]) -> Result<i32> {
         address,
         state,
         programs,
+        node,
+        models: parts::models()?,
         own_programs: workspace::program_dir()?,
         logs: options.logs.clone(),
         clock,
@@ -101,9 +108,33 @@ pub fn run(options: &Options, command: &[OsString]) -> Result<i32> {
     );
     let code = lifeline.spawn(&mut keeper)?.wait()?;
     drop(scratch);
+    if let Some(name) = cgroup
+        && !node::cgroups::remove(&name)
+    {
+        say::line(&format!(
+            "lab: cgroups {name} below /sys/fs/cgroup could not be removed; the next lab tries again"
+        ));
+    }
     clock.say(&format!(
         "lab {} is gone, exit code {code}",
         options.level.name()
     ));
     Ok(code)
+}
+
+/// What a node needs beside the programs, or why there can be none here.
+fn node_needs(isolation: &Isolation) -> Result<node::Needs> {
+    if *isolation != Isolation::Root {
+        return Err(Error::PartMissing(
+            "a node (lab l3) needs root: containers need cgroups, and the kernel gives them to root only.\n\
+             Run it as root, on a machine or in a container that may make namespaces (Docker: --privileged)."
+                .into(),
+        ));
+    }
+    node::cgroups::sweep();
+    Ok(node::Needs {
+        tree: parts::tree("node-tools")?,
+        images: images::all(&workspace::program_dir()?)?,
+        cgroup: node::cgroups::name(),
+    })
 }

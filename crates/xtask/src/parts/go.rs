@@ -4,26 +4,17 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Stdio;
 
-use sha2::{Digest, Sha256};
-
 use super::progress::Row;
+use crate::digest::Digest;
 use crate::{Error, Result, contain, workspace};
 
 /// A short hash of a module's go.mod and go.sum.
 pub(super) fn fingerprint(module: &str) -> Result<String> {
-    let mut hash = Sha256::new();
+    let mut digest = Digest::default();
     for name in ["go.mod", "go.sum"] {
-        let path = workspace::root().join(module).join(name);
-        let text =
-            std::fs::read(&path).map_err(Error::io(format!("reading {}", path.display())))?;
-        hash.update(text);
+        digest.file(&workspace::root().join(module).join(name))?;
     }
-    let digest = hash.finalize();
-    Ok(digest
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(digest.finish()[..12].to_string())
 }
 
 /// Builds the packages into `to/bin`; gives a line about what was built.

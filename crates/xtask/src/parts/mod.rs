@@ -3,104 +3,41 @@
 //! A new part is one entry in [`PARTS`]; a new way to get one is a [`Source`] and a file beside
 //! this one.
 
+mod apt;
 mod debian;
+mod gguf;
 mod go;
+mod list;
+mod loader;
+mod machine;
+mod models;
 pub mod progress;
+mod root;
+mod sdist;
+mod source;
 
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::thread;
 
 use crate::lab::Level;
-use crate::{Error, Result, workspace};
+use crate::{Error, Result, contain, digest, workspace};
+pub use list::{CONTAINERD_VERSION, KUBERNETES_VERSION, PARTS};
+pub use loader::Libraries;
 use progress::{Board, Row};
-
-/// The Kubernetes that the lab runs. `tests/lab/kubernetes/go.mod` says the same.
-pub const KUBERNETES_VERSION: &str = "v1.36.3";
-
-/// One thing that is got as a whole.
-#[derive(Debug)]
-pub struct Part {
-    /// What people type: `cargo xtask setup --part etcd`.
-    pub name: &'static str,
-    /// The version we ask for.
-    pub version: &'static str,
-    /// What it is for, in a few words.
-    pub purpose: &'static str,
-    /// The lowest level that needs it.
-    pub level: Level,
-    /// Its programs.
-    pub provides: &'static [&'static str],
-    /// Where it comes from.
-    pub source: Source,
-}
-
-/// How a part is got where `KUBEBUILDER_ASSETS` does not have it.
-#[derive(Debug)]
-pub enum Source {
-    /// Built with Go from a module file of ours.
-    Go {
-        /// The directory with go.mod and go.sum, from the top of the checkout.
-        module: &'static str,
-        /// The packages to install, one per program.
-        packages: &'static [&'static str],
-        /// Linker flags.
-        ldflags: &'static str,
-    },
-    /// Unpacked from a Debian package, without installing it.
-    Debian {
-        /// The package.
-        package: &'static str,
-        /// The suites to ask, best first.
-        suites: &'static [&'static str],
-        /// The directory of its programs inside the package.
-        programs: &'static str,
-    },
-}
-
-/// Every part of every level.
-pub static PARTS: &[Part] = &[
-    Part {
-        name: "kubernetes",
-        version: KUBERNETES_VERSION,
-        purpose: "the API server, and kubectl of the same version",
-        level: Level::L1,
-        provides: &["kube-apiserver", "kubectl"],
-        source: Source::Go {
-            module: "tests/lab/kubernetes",
-            packages: &[
-                "k8s.io/kubernetes/cmd/kube-apiserver",
-                "k8s.io/kubernetes/cmd/kubectl",
-            ],
-            // Without the versions its clients see v0.0.0.
-            ldflags: "-s -w \
-                      -X k8s.io/component-base/version.gitVersion=v1.36.3 \
-                      -X k8s.io/component-base/version.gitMajor=1 \
-                      -X k8s.io/component-base/version.gitMinor=36 \
-                      -X k8s.io/client-go/pkg/version.gitVersion=v1.36.3",
-        },
-    },
-    Part {
-        name: "etcd",
-        version: "3",
-        purpose: "the API server's store",
-        level: Level::L1,
-        provides: &["etcd"],
-        source: Source::Debian {
-            package: "etcd-server",
-            // trixie's and sid's 3.5 need no newer libc than bookworm's; bookworm's 3.4 works too.
-            suites: &["trixie", "sid", "bookworm"],
-            programs: "usr/bin",
-        },
-    },
-];
+pub use source::{Choice, Part, Source};
 
 /// The parts that a level is made of.
 #[must_use]
 pub fn of(level: Level) -> Vec<&'static Part> {
-    PARTS.iter().filter(|part| part.level <= level).collect()
+    PARTS
+        .iter()
+        .filter(|part| part.levels.contains(&level))
+        .collect()
 }
 
 /// Finds the programs of these parts, and gets what is not there, side by side.
@@ -154,7 +91,10 @@ pub fn ensure(parts: &[&'static Part]) -> Result<BTreeMap<String, PathBuf>> {
         };
         lacking.push((
             part.name,
-            format!("\n  {} ({}): {reason}", part.name, part.purpose),
+            format!(
+                "\n  {} ({}): {reason}\n    {}",
+                part.name, part.purpose, part.otherwise
+            ),
         ));
     }
     if lacking.is_empty() {
@@ -162,15 +102,14 @@ pub fn ensure(parts: &[&'static Part]) -> Result<BTreeMap<String, PathBuf>> {
     }
     let (names, reasons): (Vec<&str>, Vec<String>) = lacking.into_iter().unzip();
     Err(Error::PartMissing(format!(
-        "the lab lacks {}.{}\n\
-         Or set KUBEBUILDER_ASSETS to a directory that holds etcd, kube-apiserver and kubectl.\n\
-         Then: cargo xtask setup",
+        "the lab lacks {}.{}\nThen: cargo xtask setup",
         names.join(" and "),
         reasons.concat()
     )))
 }
 
-/// The programs of a part, if they are here: in `KUBEBUILDER_ASSETS`, else in the cache.
+/// The programs of a part, if they are here: in the cache, and for those that are one file, first in
+/// `KUBEBUILDER_ASSETS`.
 ///
 /// # Errors
 ///
@@ -184,28 +123,109 @@ pub fn find(part: &Part) -> Result<Option<BTreeMap<String, PathBuf>>> {
         let found: BTreeMap<_, _> = files.filter(|(_, file)| file.is_file()).collect();
         (found.len() == part.provides.len()).then_some(found)
     };
-    if let Some(assets) = env::var_os("KUBEBUILDER_ASSETS")
-        && let Some(found) = all_in(Path::new(&assets))
-    {
-        return Ok(Some(found));
+    let home = home(part)?;
+    match &part.source {
+        Source::Go { .. } | Source::Debian { .. } => {
+            let assets = env::var_os("KUBEBUILDER_ASSETS");
+            if let Some(found) = assets.and_then(|assets| all_in(Path::new(&assets))) {
+                return Ok(Some(found));
+            }
+            Ok(all_in(&home.join(SHELF)))
+        }
+        Source::Root { .. } | Source::Sdist { .. } | Source::Models => {
+            Ok(all_in(&home.join(SHELF)))
+        }
+        Source::Machine { packages, .. } => {
+            let tree = home.join(TREE);
+            if !tree.is_dir() {
+                return Ok(None);
+            }
+            // What the machine had when the tree was made it may have no more.
+            let all = machine::all(packages, &tree).ok().map(BTreeMap::from_iter);
+            Ok(all.map(|files| {
+                let files = files.into_iter();
+                files
+                    .map(|(name, file)| (name.to_string(), file))
+                    .filter(|(name, _)| part.provides.contains(&name.as_str()))
+                    .collect()
+            }))
+        }
     }
-    Ok(all_in(&home(part)?.join("bin")))
 }
 
-/// Where a part lives in the cache. Go parts are told apart by a hash of their module files:
-/// another version, another directory.
-fn home(part: &Part) -> Result<PathBuf> {
-    let name = match &part.source {
-        Source::Go { module, .. } => {
-            format!(
-                "{}-{}-{}",
-                part.name,
-                part.version,
-                go::fingerprint(module)?
-            )
-        }
-        Source::Debian { package, .. } => format!("{package}-{}", part.version),
+/// Where a part's programs are in its home.
+const SHELF: &str = "bin";
+
+/// Where the tree of a [`Source::Machine`] is in its home.
+const TREE: &str = "tree";
+
+/// Where the tree of a [`Source::Root`] is in its home.
+const ROOT: &str = "root";
+
+/// The tree of a part that has one: for [`Source::Machine`] what is to be laid over the machine's
+/// (its `usr` over `/usr`), for [`Source::Root`] what an image
+/// holds.
+///
+/// # Errors
+///
+/// [`Error::PartMissing`] when the part is not in the cache, or is of another source.
+pub fn tree(name: &str) -> Result<PathBuf> {
+    let part = named(name)?;
+    let home = home(part)?;
+    let tree = match part.source {
+        Source::Machine { .. } => home.join(TREE),
+        Source::Root { .. } | Source::Sdist { .. } => home.join(ROOT),
+        _ => home,
     };
+    if tree.is_dir() {
+        return Ok(tree);
+    }
+    Err(Error::PartMissing(format!(
+        "{} is not in the cache.\nThen: cargo xtask setup --part {name}",
+        tree.display()
+    )))
+}
+
+/// The directory of the models `tiny.gguf`, `small.gguf` and `mid.gguf`.
+///
+/// # Errors
+///
+/// When there can be no cache.
+pub fn models() -> Result<PathBuf> {
+    Ok(home(named("models")?)?.join(SHELF))
+}
+
+/// The model `big.gguf`, 1.95 GB, in [`models`]. Written when it is not there.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn big() -> Result<PathBuf> {
+    ensure(&[named("models")?])?;
+    models::big(&models()?)
+}
+
+/// The part of this name.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn named(name: &str) -> Result<&'static Part> {
+    PARTS
+        .iter()
+        .find(|part| part.name == name)
+        .ok_or_else(|| Error::Failed(format!("the lab has no part {name}")))
+}
+
+/// Where a part lives in the cache. The name holds a hash of what it is got from, so that another
+/// recipe, or another version in a module file, is another directory.
+fn home(part: &Part) -> Result<PathBuf> {
+    let recipe = match &part.source {
+        Source::Go { module, .. } => go::fingerprint(module)?,
+        Source::Models => digest::hex(models::recipe().as_bytes())[..8].to_string(),
+        source => digest::hex(format!("{source:?}").as_bytes())[..8].to_string(),
+    };
+    let name = format!("{}-{}-{recipe}", part.name, part.version);
     Ok(workspace::lab_cache()?.join(name))
 }
 
@@ -237,27 +257,24 @@ fn get(part: &Part, mut row: Row) -> Result<()> {
     };
     // What a killed run left.
     clear()?;
-    fs::create_dir_all(building.join("bin"))
+    fs::create_dir_all(building.join(SHELF))
         .map_err(Error::io(format!("making {}", building.display())))?;
-    let got = match &part.source {
-        Source::Go {
-            module,
-            packages,
-            ldflags,
-        } => go::build(module, packages, ldflags, &building, &mut row),
-        Source::Debian {
-            package,
-            suites,
-            programs,
-        } => debian::unpack(
-            package,
-            suites,
-            programs,
-            part.provides,
-            &building,
-            &mut row,
-        ),
-    };
+    let mut got = part.source.get(&building, &mut row);
+    if let (Err(Error::Failed(first)), Some(instead)) = (&got, &part.instead) {
+        let first = first.clone();
+        row.note(&format!("another way, because: {first}"));
+        clear()?;
+        fs::create_dir_all(building.join(SHELF))
+            .map_err(Error::io(format!("making {}", building.display())))?;
+        got = instead
+            .get(&building, &mut row)
+            .map_err(|second| match second {
+                Error::Failed(second) => {
+                    Error::Failed(format!("{first}\nThe other way failed too: {second}"))
+                }
+                other => other,
+            });
+    }
     match got {
         Ok(version) => {
             // Half a directory from another time is in the way of the rename.
@@ -275,6 +292,28 @@ fn get(part: &Part, mut row: Row) -> Result<()> {
     }
 }
 
+/// Runs a program in a directory and shows what it complains of in the row.
+fn run(program: &Path, arguments: Vec<OsString>, directory: &Path, row: &mut Row) -> Result<()> {
+    let name = program.display().to_string();
+    let (mut command, lifeline) = contain::program(&name, arguments)?;
+    command
+        .current_dir(directory)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let log = row.follow(lifeline.spawn(&mut command)?, ToString::to_string)?;
+    if log.code == 0 {
+        return Ok(());
+    }
+    Err(Error::Failed(format!(
+        "{name} failed with exit code {}: {}",
+        log.code,
+        log.tail()
+    )))
+}
+
 /// Whether a program of this name is on PATH.
 fn on_path(name: &str) -> bool {
     env::var_os("PATH")
@@ -283,29 +322,44 @@ fn on_path(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{KUBERNETES_VERSION, PARTS, Source};
+    use super::{CONTAINERD_VERSION, KUBERNETES_VERSION, PARTS, Source, of};
+    use crate::lab::Level;
     use crate::workspace;
 
-    #[test]
-    fn go_mod_and_the_linker_flags_name_the_same_kubernetes() {
-        let file = workspace::root().join("tests/lab/kubernetes/go.mod");
+    /// The version of a module that a go.mod of ours requires.
+    fn required(directory: &str, module: &str) -> Option<String> {
+        let file = workspace::root().join(directory).join("go.mod");
         let text = std::fs::read_to_string(file).unwrap();
-        let required = text.lines().find_map(|line| {
+        text.lines().find_map(|line| {
             let mut words = line
                 .split_whitespace()
                 .skip_while(|word| *word == "require");
-            (words.next() == Some("k8s.io/kubernetes"))
+            (words.next() == Some(module))
                 .then(|| words.next())
                 .flatten()
-        });
-        assert_eq!(required, Some(KUBERNETES_VERSION), "what go.mod requires");
+                .map(ToString::to_string)
+        })
+    }
+
+    #[test]
+    fn go_mod_and_the_linker_flags_name_the_same_versions() {
+        let kubernetes = required("tests/lab/kubernetes", "k8s.io/kubernetes");
+        assert_eq!(kubernetes.as_deref(), Some(KUBERNETES_VERSION));
+        let containerd = required(
+            "tests/lab/containerd",
+            "github.com/containerd/containerd/v2",
+        );
+        assert_eq!(containerd.as_deref(), Some(CONTAINERD_VERSION));
+        let file = workspace::root().join("tests/lab/kubernetes/go.mod");
+        let text = std::fs::read_to_string(file).unwrap();
         let staging = KUBERNETES_VERSION.replacen("v1.", "v0.", 1);
         for line in text.lines().filter(|line| line.contains(" => k8s.io/")) {
             assert!(line.ends_with(&staging), "not at {staging}: {line}");
         }
         for part in PARTS {
             if let Source::Go { ldflags, .. } = part.source {
-                assert!(ldflags.contains(&format!("gitVersion={KUBERNETES_VERSION}")));
+                let set = format!("ersion={}", part.version);
+                assert!(ldflags.contains(&set), "{}: {ldflags}", part.name);
             }
         }
     }
@@ -314,10 +368,45 @@ mod tests {
     fn every_part_of_a_level_has_a_way_to_be_got_and_a_program() {
         for part in PARTS {
             assert!(!part.provides.is_empty(), "{} provides nothing", part.name);
-            if let Source::Go { packages, .. } = part.source {
-                let programs = packages.iter().map(|path| path.rsplit('/').next().unwrap());
-                assert!(programs.eq(part.provides.iter().copied()), "{}", part.name);
-            }
+            assert!(!part.levels.is_empty(), "nothing needs {}", part.name);
+            let programs: Vec<&str> = match &part.source {
+                Source::Go { packages, .. } => packages
+                    .iter()
+                    .map(|path| path.rsplit('/').next().unwrap())
+                    .collect(),
+                Source::Debian { starts, .. } => starts.iter().map(|line| line[0]).collect(),
+                Source::Root { program, .. } => vec![program.rsplit('/').next().unwrap()],
+                Source::Machine { packages, .. } => {
+                    let all: Vec<&str> = packages
+                        .iter()
+                        .flat_map(|(_, names)| *names)
+                        .copied()
+                        .collect();
+                    part.provides
+                        .iter()
+                        .filter(|name| all.contains(name))
+                        .copied()
+                        .collect()
+                }
+                Source::Sdist { program, .. } => vec![*program],
+                Source::Models => continue,
+            };
+            assert_eq!(programs, part.provides, "{}", part.name);
+        }
+    }
+
+    #[test]
+    fn no_two_parts_of_a_level_provide_the_same_name() {
+        for level in [Level::T, Level::L1, Level::L3] {
+            let mut names: Vec<&str> = of(level)
+                .iter()
+                .flat_map(|part| part.provides)
+                .copied()
+                .collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{names:?}");
         }
     }
 }

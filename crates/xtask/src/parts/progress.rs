@@ -128,7 +128,7 @@ impl Row {
     }
 
     /// The same, for what changes many times a second.
-    fn tick(&mut self, text: &str) {
+    pub(super) fn tick(&mut self, text: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(text.to_string()),
             None => {

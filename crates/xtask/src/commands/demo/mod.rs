@@ -1,5 +1,7 @@
 //! `cargo xtask demo`
 
+mod crash;
+
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
@@ -13,7 +15,8 @@ use xtask::{Error, Result, contain, parts, say, workspace};
 ///
 /// First `kubectl infer check` on the chapter's manifests as they were written. Then, on a
 /// throw-away API server, the repaired ones go through kubectl and our webhook, and you see what it
-/// changed and why.
+/// changed and why. Last, as root, the chapter's exercise on a throw-away node: one of two model
+/// servers behind NGINX is killed under real requests.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {}
 
@@ -41,7 +44,15 @@ pub(crate) fn run(_: &Arguments) -> Result<i32> {
     let mut options = Options::new(Level::L1);
     options.directory = Some(workspace::root());
     let command: [OsString; 2] = [workspace::own_program()?.into(), "inside-demo".into()];
-    lab::run(&options, &command)
+    match lab::run(&options, &command)? {
+        0 => crash::run(),
+        code => Ok(code),
+    }
+}
+
+/// The part that runs on the node.
+pub(crate) fn inside_crash() -> Result<i32> {
+    crash::inside()
 }
 
 /// `check` needs no cluster, and so no kubectl: kubectl would do no more than start this program.
@@ -122,11 +133,6 @@ pub(crate) fn inside() -> Result<i32> {
     )?;
     kubectl(&["apply", "-n", NAMESPACE, "-f", MINIMAL], &[0])?;
 
-    say::heading("Next");
-    say::line(
-        "cargo xtask lab l1 -- bash     a shell beside such an API server\n\
-         cargo xtask test               every test, on a real API server too",
-    );
     Ok(0)
 }
 
