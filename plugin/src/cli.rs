@@ -1,6 +1,6 @@
 //! The edge to the process: arguments in, streams and exit code out.
 
-use crate::command::{Outcome, Session, check, diff, explain, version};
+use crate::command::{Outcome, Session, check, diff, drill, explain, test, version};
 use crate::exit::Exit;
 use crate::flags::LookFlags;
 use crate::problem::Problem;
@@ -26,6 +26,9 @@ Examples:
 
   # Explain a finding
   kubectl infer explain no-delay-before-sigterm
+
+  # Send a route a real request, and say who answered
+  kubectl infer test ingress/inference-ingress -n inference
 ";
 
 /// Say what is wrong on the way from client to model, and why
@@ -51,7 +54,11 @@ enum Command {
     #[command(help_template = TEMPLATE)]
     Diff(diff::Args),
     #[command(help_template = TEMPLATE)]
+    Drill(Box<drill::Args>),
+    #[command(help_template = TEMPLATE)]
     Explain(explain::Args),
+    #[command(help_template = TEMPLATE)]
+    Test(Box<test::Args>),
     #[command(help_template = TEMPLATE)]
     Version(version::Args),
 }
@@ -93,7 +100,9 @@ fn run(cli: &Cli, program: &'static str, command: &mut clap::Command) -> Outcome
     match &cli.command {
         Some(Command::Check(args)) => check::run(args, &mut session),
         Some(Command::Diff(args)) => diff::run(args, &mut session),
+        Some(Command::Drill(args)) => drill::run(args, &mut session),
         Some(Command::Explain(args)) => explain::run(args, &session),
+        Some(Command::Test(args)) => test::run(args, &mut session),
         Some(Command::Version(args)) => version::run(args),
         None => Outcome {
             out: styled(&command.render_help(), session.out),
@@ -140,7 +149,9 @@ fn refused(mut error: clap::Error, args: &[OsString]) -> (Outcome, LookFlags) {
         };
         return (outcome, look);
     }
+    let takes_files = words.iter().any(|word| word == "check" || word == "diff");
     if error.kind() == ErrorKind::UnknownArgument
+        && takes_files
         && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
         && !word.starts_with('-')
     {
@@ -178,6 +189,8 @@ fn document_of_refusal(error: &clap::Error, words: &[Cow<'_, str>]) -> Option<St
     words.iter().find_map(|word| match word.as_ref() {
         "check" => Some(check::empty(&problems)),
         "diff" => Some(diff::empty(&problems)),
+        "drill" => Some(drill::empty(&problems)),
+        "test" => Some(test::empty(&problems)),
         "version" => Some(version::empty(&problems)),
         _ => None,
     })

@@ -2,7 +2,9 @@
 
 pub(crate) mod check;
 pub(crate) mod diff;
+pub(crate) mod drill;
 pub(crate) mod explain;
+pub(crate) mod test;
 pub(crate) mod version;
 
 use crate::exit::Exit;

@@ -9,8 +9,13 @@ pub(crate) enum Exit {
     Done = 0,
     /// Bad usage, something that cannot be read, or nothing to look at.
     Failed = 1,
-    /// Done, and there are findings at or above `--fail-on`.
+    /// Done, and what was asked for does not hold: findings at or above `--fail-on`, a request that
+    /// failed.
     Found = 2,
+    /// Done, and nothing is proven.
+    Inconclusive = 4,
+    /// Interrupted by Ctrl-C; what was done until then is reported.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

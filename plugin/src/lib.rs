@@ -4,15 +4,26 @@
 //! exit code. Commands decide, printers print what they are given and know no rules, and only
 //! [`cli`] touches the process (arguments, streams, exit code).
 
+mod answered;
 pub mod cli;
 mod command;
+mod connection;
+mod drill;
+mod duration;
 mod exit;
 mod flags;
+mod interrupt;
 mod manifests;
 mod namespace;
 mod place;
 mod policy_file;
 mod print;
 mod problem;
+mod proxy;
 mod report;
+mod request;
+mod route;
+mod smoke;
+mod subject;
 mod terminal;
+mod tested;

@@ -2,10 +2,15 @@
 
 pub(crate) mod diagnostic;
 pub(crate) mod diff;
+pub(crate) mod drill;
+pub(crate) mod drill_json;
 pub(crate) mod findings;
 pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod problem;
 pub(crate) mod table;
+pub(crate) mod tested;
+pub(crate) mod tested_json;
 pub(crate) mod text;
+pub(crate) mod trace;
 pub(crate) mod yaml;

@@ -1,5 +1,8 @@
-//! What keeps a command from looking: a file, a document or a policy that cannot be read.
+//! What keeps a command from looking: a file, a document or a policy that cannot be read, a cluster
+//! that does not answer.
 
+use infer_cluster::address::NoEntrance;
+use infer_cluster::{ClientError, RequestError};
 use infer_manifest::Source;
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,7 +16,7 @@ pub(crate) struct Problem {
     pub(crate) position: Option<(usize, usize)>,
     /// What is wrong.
     pub(crate) message: String,
-    /// What to do about it.
+    /// What to do about it; each line is a way out of its own.
     pub(crate) help: Option<String>,
     /// The text to show.
     pub(crate) excerpt: Option<(Arc<Source>, Range<usize>)>,
@@ -49,5 +52,40 @@ impl Problem {
         self.file = Some(source.name.clone());
         self.excerpt = Some((Arc::clone(source), span));
         self
+    }
+}
+
+impl Problem {
+    /// With several ways out.
+    fn ways_out(self, help: &[String]) -> Problem {
+        Problem {
+            help: (!help.is_empty()).then(|| help.join("\n")),
+            ..self
+        }
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Problem {
+        Problem::new(error.message()).ways_out(&error.help())
+    }
+}
+
+impl From<NoEntrance> for Problem {
+    fn from(error: NoEntrance) -> Problem {
+        Problem::new(error.message()).ways_out(&error.help())
+    }
+}
+
+impl From<ClientError> for Problem {
+    fn from(error: ClientError) -> Problem {
+        // Its text carries the ways out as it prints them.
+        let text = error.to_string();
+        let mut parts = text.split("\n  = help: ");
+        let message = parts.next().unwrap_or_default().to_owned();
+        let help: Vec<String> = parts
+            .map(|part| part.replace("\n          ", " "))
+            .collect();
+        Problem::new(message).ways_out(&help)
     }
 }

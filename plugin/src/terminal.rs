@@ -3,6 +3,7 @@
 use anstream::AutoStream;
 use anstream::stream::RawStream;
 use std::env;
+use std::io::{self, IsTerminal, Write};
 
 /// Width where nobody can say: no terminal reads it.
 const WIDTH: usize = 100;
@@ -68,6 +69,39 @@ impl Look {
             format!("{style}{text}{style:#}")
         } else {
             text.to_owned()
+        }
+    }
+}
+
+/// One line on a terminal's stderr that is written over and over; nothing anywhere else.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    shown: bool,
+    terminal: bool,
+}
+
+impl Progress {
+    /// Of this process.
+    pub(crate) fn of_stderr() -> Progress {
+        Progress {
+            shown: false,
+            terminal: io::stderr().is_terminal(),
+        }
+    }
+
+    /// Shows how far it is.
+    pub(crate) fn show(&mut self, text: &str) {
+        if self.terminal {
+            self.shown = true;
+            // Progress that cannot be shown is no failure.
+            let _ = write!(io::stderr(), "\r\u{1b}[K{text}");
+        }
+    }
+
+    /// Takes the line away.
+    pub(crate) fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(io::stderr(), "\r\u{1b}[K");
         }
     }
 }

@@ -50,8 +50,7 @@ fn one(problem: &Problem, look: Look) -> String {
 
 /// In lines that fit beside their frame.
 fn help(problem: &Problem, look: Look) -> Vec<String> {
-    let help = problem.help.as_deref().map(printable);
-    help.map(|help| wrap(&help, look.width.saturating_sub(14)).join("\n"))
-        .into_iter()
+    let each = problem.help.as_deref().into_iter().flat_map(str::lines);
+    each.map(|help| wrap(&printable(help), look.width.saturating_sub(14)).join("\n"))
         .collect()
 }

@@ -3,10 +3,22 @@
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod commands;
+#[cfg(test)]
+mod drill;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod served;
+#[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod tested;
+#[cfg(test)]
+mod tested_curl;
+#[cfg(test)]
+mod tested_route;
 #[cfg(test)]
 mod trouble;

@@ -1,0 +1,301 @@
+//! What is sent, and where to: from the flags, and for an Ingress from the cluster.
+
+use super::Args;
+use super::send::Load;
+use crate::command::Session;
+use crate::print::text::shell;
+use crate::problem::Problem;
+use crate::request::RequestFlags;
+use crate::route::{Gap, Route};
+use crate::smoke::Smoke;
+use crate::subject::Subject;
+use crate::tested::{RESOLVER, Tested};
+use infer_traffic::{Call, Clock, ConnectTo, Header, Target, send};
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
+
+/// How many bytes of an answer are kept where it is shown.
+const KEPT_SHOWN: usize = 256 * 1024;
+/// The same where only counts are shown.
+const KEPT_COUNTED: usize = 512;
+/// How much of the list of models is read.
+const KEPT_MODELS: usize = 256 * 1024;
+
+/// What can be known from the flags and their files alone.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) subject: Subject,
+    headers: Vec<Header>,
+    data: Option<Vec<u8>>,
+}
+
+/// A run that is ready to be sent.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) load: Load,
+    pub(super) tested: Tested,
+    pub(super) request_line: String,
+    pub(super) curl: String,
+    pub(super) notes: Vec<String>,
+    pub(super) gaps: Vec<Gap>,
+}
+
+/// Reads the flags and what they name.
+///
+/// # Errors
+///
+/// Everything that is wrong with them.
+pub(super) fn prepare(args: &Args, session: &mut Session<'_>) -> Result<Prepared, Vec<Problem>> {
+    let subject = Subject::parse(&args.target, session.program, "test");
+    let headers = args.request.all_headers();
+    let data = args.request.body(session.stdin);
+    match (subject, headers, data) {
+        (Ok(subject), Ok(headers), Ok(data)) => Ok(Prepared {
+            subject,
+            headers,
+            data,
+        }),
+        (subject, headers, data) => {
+            let each = [subject.err(), headers.err(), data.err()];
+            Err(each.into_iter().flatten().collect())
+        }
+    }
+}
+
+/// A name for a run: what tells its requests from others in a log.
+pub(super) fn run_name() -> String {
+    // The standard library seeds it from the system's randomness.
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{:06x}", random & 0xff_ffff)
+}
+
+/// The plan for a URL.
+///
+/// # Errors
+///
+/// A URL or flags that do not fit it.
+pub(super) fn of_url(
+    args: &Args,
+    prepared: Prepared,
+    url: &str,
+    run: &str,
+) -> Result<Plan, Problem> {
+    let flags = &args.request;
+    let secure = url.to_ascii_lowercase().starts_with("https:");
+    let tls = secure.then(|| flags.tls()).transpose()?;
+    let mut target = Target::from_url(url, tls).map_err(|error| Problem::new(error.to_string()))?;
+    if let Some(path) = &flags.path {
+        target.path.clone_from(path);
+    }
+    let mut from = match target.host.parse::<IpAddr>() {
+        Ok(address) => {
+            target.connect_to = ConnectTo::Address(SocketAddr::new(address, target.port));
+            "URL"
+        }
+        Err(_) => RESOLVER,
+    };
+    if let Some(host) = &flags.host {
+        if from == RESOLVER && flags.resolve.is_empty() {
+            let problem = Problem::new("--host needs an address, and the URL has a name");
+            let resolve = format!("--resolve {}:{}:ADDRESS", shell(host), target.port);
+            return Err(problem.help(format!("give the URL this host, and `{resolve}`")));
+        }
+        target.host.clone_from(host);
+    }
+    if flags.pin(&mut target)? {
+        from = "--resolve";
+    }
+    let mut notes = Vec::new();
+    if prepared.data.is_none() && flags.method.is_none() {
+        notes.push(
+            "a URL does not say what serves there: GET, as curl does; --data FILE sends a \
+             completion"
+                .to_owned(),
+        );
+    }
+    let tested = Tested {
+        url: target.url(),
+        host: target.host_header(),
+        from,
+        ..Tested::default()
+    };
+    let request = (prepared.headers, prepared.data);
+    Ok(assemble(args, target, request, tested, notes, run))
+}
+
+/// The plan for an Ingress that was read, asking its server for the model's name where the smoke
+/// request wants one.
+pub(super) async fn of_route(
+    args: &Args,
+    prepared: Prepared,
+    route: &Route,
+    run: &str,
+    clock: Clock,
+) -> Plan {
+    let flags = &args.request;
+    let mut target = route.target.clone();
+    let mut notes = route.notes.clone();
+    let mut smoke = route.smoke.clone();
+    let wants_smoke = prepared.data.is_none() && flags.method.is_none() && flags.path.is_none();
+    let mut data = prepared.data;
+    match &mut smoke {
+        Some(smoke) if wants_smoke => {
+            if let Some(list) = smoke.asks().map(str::to_owned) {
+                let said = ask(smoke, &target, &list, flags, &prepared.headers, clock).await;
+                notes.push(said);
+            }
+            target.path.clone_from(&smoke.path);
+            data = Some(smoke.body(args.stream, None).into_bytes());
+            notes.push(format!("smoke request of {}", smoke.runtime));
+        }
+        Some(smoke) if flags.data.is_some() => target.path.clone_from(&smoke.path),
+        None if wants_smoke => notes.push(
+            "what serves there is not known: GET on the Ingress' own path; --data FILE --path \
+             PATH sends a completion"
+                .to_owned(),
+        ),
+        _ => {}
+    }
+    if let Some(path) = &flags.path {
+        target.path.clone_from(path);
+    }
+    let tested = Tested {
+        url: target.url(),
+        host: target.host_header(),
+        ..route.tested.clone()
+    };
+    let mut plan = assemble(args, target, (prepared.headers, data), tested, notes, run);
+    plan.gaps.clone_from(&route.gaps);
+    plan
+}
+
+/// Asks the server for its models, through the route. Returns what to say about it.
+async fn ask(
+    smoke: &mut Smoke,
+    target: &Target,
+    list: &str,
+    flags: &RequestFlags,
+    headers: &[Header],
+    clock: Clock,
+) -> String {
+    let mut target = target.clone();
+    target.path = list.to_owned();
+    let call = Call {
+        method: "GET".to_owned(),
+        headers: headers.to_vec(),
+        body: None,
+        stream: false,
+        limits: flags.limits(KEPT_MODELS),
+    };
+    let exchange = send(&target, &call, clock, clock.now()).await;
+    if let Some(failure) = &exchange.failure {
+        // Asked once; the request then shows the same failure, as one of a model that is not named.
+        return format!(
+            "the request names no model: GET {list}, which lists them, failed: {}",
+            failure.message
+        );
+    }
+    match smoke.answered(&exchange.body) {
+        Some(name) => format!("model {name}, as GET {list} says (asked first, not counted)"),
+        None => format!("the request names no model: the answer of GET {list} lists none"),
+    }
+}
+
+/// Puts request and curl line together.
+fn assemble(
+    args: &Args,
+    target: Target,
+    (mut headers, data): (Vec<Header>, Option<Vec<u8>>),
+    tested: Tested,
+    mut notes: Vec<String>,
+    run: &str,
+) -> Plan {
+    let flags = &args.request;
+    let has = |headers: &[Header], name: &str| {
+        let mut names = headers.iter().map(|header| &header.name);
+        names.any(|known| known.eq_ignore_ascii_case(name))
+    };
+    if data.is_some() && !has(&headers, "content-type") {
+        headers.insert(0, Header::new("content-type", "application/json"));
+    }
+    if has(&headers, "user-agent") {
+        notes.push("the user agent is yours, so no log can be joined to these requests".to_owned());
+    }
+    if args.stream
+        && flags.data.is_some()
+        && data.as_deref().is_some_and(|body| !asks_for_stream(body))
+    {
+        notes.push("the data does not ask for a stream: no `\"stream\": true` in it".to_owned());
+    }
+    let method = flags.method.clone();
+    let by_body = if data.is_some() { "POST" } else { "GET" };
+    let method = method.unwrap_or_else(|| by_body.to_owned());
+    let shown = args.requests == 1 || args.verbose;
+    let call = Call {
+        method,
+        headers,
+        body: data.map(Into::into),
+        stream: args.stream,
+        limits: flags.limits(if shown { KEPT_SHOWN } else { KEPT_COUNTED }),
+    };
+    let request_line = format!("{} {}", call.method, target.path);
+    let load = Load {
+        target,
+        call,
+        run: run.to_owned(),
+        count: args.requests,
+        rate: args.rate,
+    };
+    Plan {
+        curl: curl(&load, flags),
+        load,
+        tested,
+        request_line,
+        notes,
+        gaps: Vec::new(),
+    }
+}
+
+/// Whether a body asks for server-sent events, as every API of completions does.
+fn asks_for_stream(body: &[u8]) -> bool {
+    let body = serde_json::from_slice::<serde_json::Value>(body);
+    // What is no JSON may ask in its own way.
+    body.map_or(true, |body| body.get("stream") == Some(&true.into()))
+}
+
+/// The equal curl line. Files stay files in it: secrets and long bodies are not copied into a
+/// terminal.
+fn curl(load: &Load, flags: &RequestFlags) -> String {
+    let mut call = load.call(1);
+    call.headers.retain(|header| !header.secret);
+    let mut more = String::new();
+    for file in &flags.header_files {
+        more.push_str(&format!(" -H {}", shell(&format!("@{file}"))));
+    }
+    if let Some(file) = &flags.data {
+        call.body = None;
+        // curl would wait for a `100 Continue` before a long body, and we do not.
+        let body = shell(&format!("@{file}")).into_owned();
+        more.push_str(&format!(" -H expect: --data-binary {body}"));
+    }
+    load.target.curl(&call) + &more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_run_is_six_digits_and_another_each_time() {
+        let (first, second) = (run_name(), run_name());
+        assert!(first.len() == 6 && first.chars().all(|c| c.is_ascii_hexdigit()));
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn a_body_that_asks_for_a_stream_is_told_from_one_that_does_not() {
+        assert!(asks_for_stream(br#"{"stream": true}"#));
+        assert!(!asks_for_stream(br#"{"stream": false}"#) && !asks_for_stream(b"{}"));
+        assert!(asks_for_stream(b"not JSON"));
+    }
+}
