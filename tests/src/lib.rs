@@ -1,9 +1,14 @@
 //! Tests that cross crates and processes live in `tests/`; this library holds what several of them
 //! share.
 //!
-//! The target `l1` needs the lab and is run by `cargo xtask test`; the others need nothing.
+//! The targets `t`, `l1` and `l3` need the lab of that level and are run by `cargo xtask test`; the
+//! others need nothing.
 
+pub mod exercise;
+pub mod installed;
+pub mod observer;
 pub mod space;
+pub mod truth;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

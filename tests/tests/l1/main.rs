@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod changes;
+mod cluster_operations;
 mod golden;
 mod ingress;
+mod install;
 mod llama;
 mod undo;
 mod updates;

@@ -1,0 +1,93 @@
+//! The chapter's exercise on a real node, in a namespace of a test's own.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use serde_json::Value;
+use xtask::lab::exercise;
+pub use xtask::lab::exercise::{NGINX_NAMESPACE, Wanted, observer_log};
+use xtask::lab::session::Lab;
+
+use crate::space::Space;
+
+/// What was deployed.
+#[derive(Debug)]
+pub struct Exercise {
+    /// Its namespace.
+    pub space: Space,
+    deployed: exercise::Exercise,
+}
+
+impl Deref for Exercise {
+    type Target = exercise::Exercise;
+
+    fn deref(&self) -> &exercise::Exercise {
+        &self.deployed
+    }
+}
+
+/// The lab, if it has a node; else said aloud.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "a skip is said aloud")]
+pub fn node_lab() -> Option<Lab> {
+    let lab = Lab::current().filter(|lab| lab.level == "l3");
+    if lab.is_none() {
+        eprintln!("skipped: needs a real node; run `cargo xtask test` as root");
+    }
+    lab
+}
+
+impl Exercise {
+    /// Deploys it and waits until every replica is ready and NGINX serves the Ingress.
+    ///
+    /// # Panics
+    ///
+    /// When that takes more than a minute.
+    pub fn start(space: Space, wanted: &Wanted) -> Self {
+        let exercise = Self::apply(space, wanted);
+        exercise
+            .until_ready(Duration::from_secs(60))
+            .expect("the exercise is ready");
+        exercise
+    }
+
+    /// Deploys it and waits for nothing.
+    ///
+    /// # Panics
+    ///
+    /// When the API server refuses.
+    pub fn apply(space: Space, wanted: &Wanted) -> Self {
+        let deployed = exercise::Exercise::apply(&space.lab, &space.name, wanted)
+            .expect("the exercise is deployed");
+        Self { space, deployed }
+    }
+
+    /// Its pods.
+    ///
+    /// # Panics
+    ///
+    /// When kubectl does not answer.
+    pub fn pods(&self) -> Vec<Value> {
+        self.deployed.pods().expect("kubectl lists pods")
+    }
+
+    /// Takes it all away, so that the next test has the machine to itself.
+    pub fn end(self) {
+        let everything = [
+            "delete",
+            "deployment,ingress,service",
+            "--all",
+            "--wait=false",
+        ];
+        self.space.run(&everything, "");
+        let at_once = [
+            "delete",
+            "pods",
+            "--all",
+            "--grace-period=0",
+            "--force",
+            "--timeout=20s",
+        ];
+        self.space.run(&at_once, "");
+    }
+}

@@ -1,0 +1,50 @@
+//! `drill` tells the truth: an observer that is not our client agrees on every request. Twenty runs
+//! of each fault are `cargo xtask prove drill`; here are two.
+
+use std::time::Duration;
+
+use infer_tests::exercise::{Exercise, Wanted, node_lab};
+use infer_tests::space::Space;
+use infer_tests::truth::{self, Load};
+
+const LOAD: Load = Load {
+    baseline: Duration::from_secs(3),
+    duration: Duration::from_secs(9),
+};
+
+fn twice(fault: &str) {
+    let Some(lab) = node_lab() else { return };
+    let name = format!("drill-{fault}");
+    let exercise = Exercise::start(Space::in_group(lab, &name, None), &Wanted::default());
+    for _ in 0..2 {
+        let run = truth::run(&exercise, fault, LOAD);
+        assert_eq!(run.code, 0, "{:#}", run.report);
+        let compared = &run.compared;
+        assert!(compared.requests > 100, "{compared:#?}");
+        assert!(
+            compared.disagreements.is_empty(),
+            "{:#?}",
+            compared.disagreements
+        );
+        // A fault of which nobody felt anything proves nothing about the record of losses.
+        assert!(compared.lost + compared.retried > 0, "{compared:#?}");
+        assert!(run.took < Duration::from_secs(25), "{:?}", run.took);
+        exercise.until_ready(Duration::from_secs(60)).unwrap();
+    }
+    exercise.end();
+}
+
+#[test]
+fn of_a_crash() {
+    twice("crash");
+}
+
+#[test]
+fn of_a_deletion() {
+    twice("delete");
+}
+
+#[test]
+fn of_a_forced_deletion() {
+    twice("force-delete");
+}

@@ -1,0 +1,10 @@
+//! What happens on a real node: kubelet, containers, NGINX, llama-server. Each effect of the webhook
+//! has a control without it. `cargo xtask test` runs these in a lab of level `l3`, one at a time.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod drain;
+mod drill;
+mod exercise;
+mod gpu;
+mod readiness;
+mod rollout;
