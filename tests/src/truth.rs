@@ -70,25 +70,32 @@ pub fn run(exercise: &Exercise, fault: &str, load: Load) -> Run {
     let already = read(&log).len();
     let watching = Capture::start(BRIDGE, exercise.nginx, capture);
     let seconds = |duration: Duration| format!("{}s", duration.as_secs());
-    let output = exercise.space.run(
-        &[
-            "infer",
-            "drill",
-            "ingress/llama",
-            "--fault",
-            fault,
-            "--yes",
-            "--baseline",
-            &seconds(load.baseline),
-            "--duration",
-            &seconds(load.duration),
-            "--record",
-            &record.display().to_string(),
-            "-o",
-            "json",
-        ],
-        "",
-    );
+    // The namespace comes after the plugin's name: kubectl takes no flag before it.
+    let output = exercise
+        .space
+        .lab
+        .kubectl_with(
+            &[
+                "infer",
+                "drill",
+                "ingress/llama",
+                "-n",
+                &exercise.space.name,
+                "--fault",
+                fault,
+                "--yes",
+                "--baseline",
+                &seconds(load.baseline),
+                "--duration",
+                &seconds(load.duration),
+                "--record",
+                &record.display().to_string(),
+                "-o",
+                "json",
+            ],
+            "",
+        )
+        .expect("kubectl runs");
     let conversations = watching.end();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         panic!(
@@ -186,7 +193,8 @@ fn one(
     let answer = Answer::of(seen);
     let how = sample["end"]["how"].as_str().unwrap_or_default();
     let status = sample["status"].as_u64();
-    if status != answer.as_ref().map(|answer| u64::from(answer.status)) {
+    // The drill keeps nothing of a request that it lets go of but that it was open.
+    if how != "open" && status != answer.as_ref().map(|answer| u64::from(answer.status)) {
         differ("another status");
     }
     let whole = answer.as_ref().is_some_and(|answer| {

@@ -31,9 +31,14 @@ fn main() -> ExitCode {
     );
     println!("|---|---|---|---|---|---|---|---|");
     let mut agreed = true;
+    // llama-server hangs on SIGTERM until SIGKILL: what it loses is to fall into the run.
+    let wanted = Wanted {
+        grace: Some(3),
+        ..Wanted::default()
+    };
     for fault in ["crash", "delete", "force-delete"] {
         let space = Space::in_group(lab.clone(), &format!("prove-{fault}"), None);
-        let exercise = Exercise::start(space, &Wanted::default());
+        let exercise = Exercise::start(space, &wanted);
         let mut sum = Compared::default();
         for number in 1..=runs {
             let run = truth::run(&exercise, fault, LOAD);

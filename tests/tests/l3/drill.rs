@@ -15,7 +15,12 @@ const LOAD: Load = Load {
 fn twice(fault: &str) {
     let Some(lab) = node_lab() else { return };
     let name = format!("drill-{fault}");
-    let exercise = Exercise::start(Space::in_group(lab, &name, None), &Wanted::default());
+    // llama-server hangs on SIGTERM until SIGKILL: what it loses is to fall into the run.
+    let wanted = Wanted {
+        grace: Some(3),
+        ..Wanted::default()
+    };
+    let exercise = Exercise::start(Space::in_group(lab, &name, None), &wanted);
     for _ in 0..2 {
         let run = truth::run(&exercise, fault, LOAD);
         assert_eq!(run.code, 0, "{:#}", run.report);
