@@ -79,7 +79,7 @@ fn help_starts_with_what_a_person_types() {
     let run = place.run(&[]);
     session("help.txt", &run.out);
     assert_eq!((run.code, run.err.as_str()), (0, ""));
-    for command in ["check", "diff", "explain", "version"] {
+    for command in ["check", "diff", "drill", "explain", "test", "version"] {
         let short = place.run(&[command, "-h"]);
         let long = place.run(&[command, "--help"]);
         let usage = format!("Usage: kubectl infer {command}");

@@ -346,6 +346,8 @@ fn a_secret_is_sent_and_shown_nowhere() {
             "{run:?}"
         );
         assert!(run.out.contains("-H @headers"), "{}", run.out);
+        // It stands there once, and not as a word to be filled in.
+        assert!(!run.out.contains("@FILE"), "{}", run.out);
     }
     assert!(served.requests()[0].contains("authorization: Bearer s3cret\r\n"));
 }

@@ -209,35 +209,41 @@ fn a_crash_loses_what_is_in_flight_and_no_get() {
         );
     }
 
-    // Of each pair one was on the victim.
-    for pair in ended.chunks(2) {
-        let [(_, curl, one), (_, _, other)] = pair else {
-            panic!()
-        };
-        let failed = [one, other]
-            .into_iter()
-            .filter(|e| !e.codes.contains(&0) || e.cause.is_some());
-        let bad = [one, other]
-            .into_iter()
-            .filter(|e| e.status != Some(200) || e.done == Some(false));
-        assert_eq!(bad.count(), 1, "{pair:#?}");
-        if !curl {
-            assert_eq!(failed.count(), 1, "{pair:#?}");
-        }
-    }
-    // Of each kind, the failed one of curl and the failed one of ours look alike, and so do the
-    // others.
+    // Whoever was on the victim was cut, and nobody else. Round robin mostly gives each replica one
+    // of a pair; where it did not (a reload begins it anew), the log tells.
+    let on_victim = |mark: &str| {
+        let quoted = format!("\"{mark}\"");
+        let port = wire
+            .iter()
+            .find(|c| String::from_utf8_lossy(&c.sent).contains(&quoted))
+            .map(|c| c.client.port());
+        log.iter()
+            .filter(|line| Some(line.remote_port) == port && line.method == "POST")
+            .any(|line| line.upstream_addr == address)
+    };
     for kind in ended.chunks(4) {
-        let shape = |e: &Ended| (e.status, e.codes.clone(), e.done);
-        let sorted = |pair: &[(String, bool, Ended)]| {
-            let mut shapes: Vec<_> = pair
+        let shape = |e: &Ended| format!("{:?}", (e.status, &e.codes, e.done));
+        let (cut, whole): (Vec<_>, Vec<_>) = kind.iter().partition(|(mark, _, _)| on_victim(mark));
+        assert!(
+            !cut.is_empty(),
+            "nothing of this kind was on the victim: {kind:#?}"
+        );
+        assert!(
+            whole
                 .iter()
-                .map(|(_, _, e)| format!("{:?}", shape(e)))
-                .collect();
-            shapes.sort();
-            shapes
-        };
-        assert_eq!(sorted(&kind[..2]), sorted(&kind[2..]), "{kind:#?}");
+                .all(|(_, _, e)| e.status == Some(200) && e.codes == [0] && e.done != Some(false)),
+            "{kind:#?}"
+        );
+        assert!(
+            cut.iter().all(
+                |(_, curl, e)| (e.status != Some(200) || e.done == Some(false))
+                    && (*curl || e.cause.is_some())
+            ),
+            "{kind:#?}"
+        );
+        // Real curl and ours saw the same.
+        let shapes: std::collections::BTreeSet<_> = cut.iter().map(|(_, _, e)| shape(e)).collect();
+        assert_eq!(shapes.len(), 1, "{kind:#?}");
     }
     // And each is what was on the wire.
     for (mark, _, told) in &ended {
@@ -266,7 +272,7 @@ fn a_crash_loses_what_is_in_flight_and_no_get() {
         .map(|(_, _, e)| e)
         .filter(|e| e.done == Some(false))
         .collect();
-    assert_eq!(cut.len(), 2);
+    assert!(!cut.is_empty());
     assert!(cut.iter().all(|e| e.codes == [18]), "{cut:#?}");
     exercise.end();
 }

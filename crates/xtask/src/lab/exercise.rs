@@ -92,7 +92,7 @@ pub fn nginx(lab: &Lab) -> Result<SocketAddrV4> {
     let of_nginx =
         |arguments: &[&str]| lab.kubectl_ok(&[&["-n", NGINX_NAMESPACE], arguments].concat(), "");
     if let Err(why) = of_nginx(&["rollout", "status", "deployment", "--timeout=30s"]) {
-        let log = of_nginx(&["logs", "deployment/lab-nginx", "--tail=20"]);
+        let log = of_nginx(&["logs", "deployment/nginx", "--tail=20"]);
         let pods = of_nginx(&["describe", "pods"]).unwrap_or_default();
         return Err(Error::Failed(format!(
             "the lab's NGINX is not ready: {why}\n{log:?}\n{pods}"

@@ -92,8 +92,8 @@ pub(super) fn inside() -> Result<i32> {
             "-n",
             NGINX_NAMESPACE,
             "logs",
-            "deployment/lab-nginx",
-            "--tail=14",
+            "deployment/nginx",
+            "--tail=30",
         ],
         "",
     )?;
