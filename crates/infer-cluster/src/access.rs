@@ -144,7 +144,12 @@ mod tests {
         let (cluster, record) = fake::cluster(|asked: &Request| {
             let attributes = &asked.body["spec"]["resourceAttributes"];
             let allowed = attributes["subresource"] != "exec";
-            Reply::Json(201, json!({"status": {"allowed": allowed}}))
+            let status = json!({"status": {"allowed": allowed}});
+            match attributes["resource"] == "nodes" {
+                // The first is answered last.
+                true => Reply::Late(fake::TIMEOUT / 4, status),
+                false => Reply::Json(201, status),
+            }
         });
         let rights = [
             Access::new("list", What::Node, Some("n")),

@@ -52,8 +52,7 @@ impl Cluster {
         Ok(Deleted {
             grace: pod
                 .pointer("/metadata/deletionGracePeriodSeconds")
-                .and_then(Value::as_u64)
-                .filter(|_| is_pod),
+                .and_then(Value::as_u64),
             is_dry_run: dry_run,
             pod: if is_pod { pod } else { Value::Null },
         })

@@ -32,6 +32,8 @@ pub(crate) enum Reply {
     /// One document a line, as a watch has it; then the answer ends.
     Lines(Vec<Value>),
     Text(String),
+    /// A document, after this time.
+    Late(Duration, Value),
     /// No answer.
     Never,
 }
@@ -65,6 +67,10 @@ pub(crate) fn cluster(
                     (200, lines.concat())
                 }
                 Reply::Text(text) => (200, text),
+                Reply::Late(time, body) => {
+                    tokio::time::sleep(time).await;
+                    (200, body.to_string())
+                }
                 Reply::Never => std::future::pending().await,
             };
             let answer = http::Response::builder().status(code).header("date", DATE);

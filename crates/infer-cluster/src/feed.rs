@@ -56,3 +56,25 @@ impl<T> Drop for Feed<T> {
         self.task.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::fake::{self, run, status};
+    use crate::{Selector, What};
+    use std::time::Duration;
+
+    #[test]
+    fn one_that_is_dropped_asks_no_more() {
+        let (cluster, record) = fake::cluster(|_| status(503, "ServiceUnavailable", "no", ""));
+        run(async {
+            let mut feed = cluster.follow(What::Pod, Some("n"), &Selector::all());
+            assert!(feed.next().await.is_some(), "the interruption");
+            drop(feed);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let asked = record.lock().unwrap().len();
+            // It would try again after 100 ms, then after 200 ms.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert_eq!(record.lock().unwrap().len(), asked);
+        });
+    }
+}

@@ -236,15 +236,32 @@ impl Following {
             ..LogParams::default()
         };
         match (self.last, self.since) {
-            (Some(last), _) => params.since_time = Some(last),
+            (Some(last), _) => params.since_time = Some(a_second_before(last)),
             (None, Since::Beginning) => {}
             // The API takes no zero (kubernetes/kubernetes pkg/apis/core/validation
             // `ValidatePodLogOptions`).
             (None, Since::Seconds(seconds)) => params.since_seconds = Some(seconds.max(1).into()),
-            (None, Since::Time(time)) => params.since_time = jiff::Timestamp::try_from(time).ok(),
+            (None, Since::Time(time)) => {
+                let time = jiff::Timestamp::try_from(time).ok();
+                params.since_time = time.map(whole_second);
+            }
         }
         params
     }
+}
+
+/// The API takes whole seconds, and kube rounds to the nearest: that may be after lines that were
+/// not read yet. So it gets the second that has begun, and one before it, because a line may be older
+/// than the one in front of it. Lines that were told are known again.
+fn a_second_before(time: jiff::Timestamp) -> jiff::Timestamp {
+    whole_second(time)
+        .checked_sub(jiff::SignedDuration::from_secs(1))
+        .unwrap_or(time)
+}
+
+/// The second that has begun.
+fn whole_second(time: jiff::Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// The next line up to the longest, and whether more of it was thrown away.
@@ -360,8 +377,21 @@ mod tests {
         assert!(lines.is_sorted_by_key(|it| it.at));
         assert!(opened[0].contains("container=c&follow=true&sinceSeconds=5&timestamps=true"));
         assert!(
-            opened[1].contains("sinceTime=2026-11-25T12%3A00%3A00Z"),
+            opened[1].contains("sinceTime=2026-11-25T11%3A59%3A59Z"),
             "{}",
+            opened[1]
+        );
+    }
+
+    #[test]
+    fn nothing_of_the_last_second_is_left_out() {
+        let (_, opened) = follow(vec![
+            || Reply::Text("2026-11-25T12:00:00.7Z one\n".into()),
+            || Reply::Text(String::new()),
+        ]);
+        assert!(
+            opened[1].contains("sinceTime=2026-11-25T11%3A59%3A59Z"),
+            "the API has seconds, kube rounds up: {}",
             opened[1]
         );
     }

@@ -59,6 +59,11 @@ fn body(exchange: &Exchange, look: Look) -> String {
     let mut out = String::new();
     let mut shown = 0;
     for line in text.split_inclusive('\n').take(SHOWN_LINES) {
+        // A line that is cut off by our own bound is shown only where there is no other.
+        let is_part = !line.ends_with('\n') && exchange.bytes > text.len() as u64;
+        if is_part && shown > 0 {
+            break;
+        }
         shown += line.len();
         let line = line.trim_end_matches(['\n', '\r']);
         let _ = writeln!(out, "{}", cut(&printable(line), look));

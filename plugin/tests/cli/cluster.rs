@@ -80,6 +80,17 @@ impl Cluster {
     /// A proxy that answers each request with `answer` and writes `line` to its pod's log: USER in
     /// it becomes the user agent. Then a route through it, with two replicas behind.
     pub(crate) fn route(&self, answer: &'static str, line: &'static str, image: &str) {
+        self.route_below("/", answer, line, image);
+    }
+
+    /// The same below a path of the Ingress.
+    pub(crate) fn route_below(
+        &self,
+        path: &str,
+        answer: &'static str,
+        line: &'static str,
+        image: &str,
+    ) {
         let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = proxy.local_addr().unwrap().port();
         let held = self.held.clone();
@@ -100,7 +111,7 @@ impl Cluster {
             json!({
                 "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": meta("front"),
                 "spec": {"ingressClassName": "lab", "rules": [{"host": "inference.local",
-                    "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]},
+                    "http": {"paths": [{"path": path, "pathType": "Prefix", "backend": backend}]}}]},
                 "status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1",
                     "ports": [{"port": port, "protocol": "TCP"}]}]}},
             }),

@@ -183,6 +183,25 @@ fn a_model_without_a_name_is_asked_for_through_the_route() {
 }
 
 #[test]
+fn below_a_path_the_smoke_request_goes_below_it_and_says_what_that_assumes() {
+    let cluster = Cluster::start();
+    cluster.route_below("/llm", PLAIN, RETRIED, LLAMA);
+    let run = test(&cluster, &[]);
+    assert_eq!(run.code, 0, "{run:?}");
+    for shown in [
+        "> POST /llm/v1/chat/completions HTTP/1.1\n",
+        "assumed: the controller takes /llm off the path",
+    ] {
+        assert!(run.out.contains(shown), "{shown}: {}", run.out);
+    }
+    // The control: where the smoke request's own path is routed, nothing is assumed.
+    let cluster = Cluster::start();
+    cluster.route_below("/v1", PLAIN, RETRIED, LLAMA);
+    let run = test(&cluster, &[]);
+    assert!(!run.out.contains("assumed"), "{}", run.out);
+}
+
+#[test]
 fn an_ingress_that_is_not_there_is_answered_with_what_is() {
     let cluster = route(PLAIN, RETRIED);
     let place = Place::new(&[("kubeconfig", &cluster.kubeconfig())]);
