@@ -413,3 +413,35 @@ fn ctrl_c_leaves_a_report_of_what_was_done() {
         }
     }
 }
+
+#[test]
+fn a_server_that_speaks_no_tls_is_told_apart_and_the_next_step_is_sound() {
+    let served = Served::with(Habit::Resets(GOOD));
+    let url = format!("https://{}/", served.address);
+    let place = Place::new(&[("ca.pem", CERTIFICATE)]);
+    let run = place.run(&["test", &url, "--certificate-authority", "ca.pem"]);
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.out.contains("✖ tls: "), "{}", run.out);
+    let next = run
+        .out
+        .lines()
+        .find_map(|it| it.strip_prefix("next  kubectl infer test "));
+    let next = next.unwrap_or_else(|| panic!("{}", run.out));
+    assert!(next.contains("--insecure-skip-tls-verify"), "{next}");
+    // The two exclude each other.
+    assert!(!next.contains("--certificate-authority"), "{next}");
+}
+
+/// Any certificate: `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=x`.
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBbjCCARWgAwIBAgIUJ17G8FS74fenPzkgFjxa/eSW+HEwCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBeDAgFw0yNjExMjUwNzIxMTdaGA8yMTI2MTEwMTA3MjExN1ow
+DDEKMAgGA1UEAwwBeDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNspDcWm8bB8
+ys0QkRHprR9J8c7Ga/cIcgnmxP+u3GCldHD32xfVpW3/SBUMXdbpelARU3zmO9zU
+v9ELxqKqOBOjUzBRMB0GA1UdDgQWBBS2ncKRkutozEFp4S/9/P0OK9Zj2DAfBgNV
+HSMEGDAWgBS2ncKRkutozEFp4S/9/P0OK9Zj2DAPBgNVHRMBAf8EBTADAQH/MAoG
+CCqGSM49BAMCA0cAMEQCIFze08miM+39IVlG5e942xUaqMs+IxyNCEXm8hOFP/Fp
+AiAC4JYT83ZYhjBD/5MGXPQqZzJGIvhz54Xqzn1QvIE2Gw==
+-----END CERTIFICATE-----
+";

@@ -21,6 +21,14 @@ pub(super) fn commands(
                 .failure
                 .as_ref()
                 .map(|failure| failure.cause);
+            let checked = !args.request.insecure_skip_tls_verify;
+            if cause == Some(Cause::Tls) && checked {
+                let unchecked = again(args, session, &["--insecure-skip-tls-verify"]);
+                commands.push((
+                    unchecked,
+                    "what answers, its certificate unchecked".to_owned(),
+                ));
+            }
             if let Some(cause) = cause {
                 commands.extend(after(cause, answer.exchange.status, report, args));
             }
@@ -55,7 +63,12 @@ fn again(args: &Args, session: &Session<'_>, flags: &[&str]) -> String {
         ("--replica-header", &request.replica_header),
     ];
     for (flag, value) in named {
-        if let Some(value) = value {
+        // Each excludes the other.
+        let excluded =
+            *flag == *"--certificate-authority" && flags.contains(&"--insecure-skip-tls-verify");
+        if let Some(value) = value
+            && !excluded
+        {
             words.push(flag.to_owned());
             words.push(shell(value).into_owned());
         }
