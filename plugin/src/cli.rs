@@ -29,6 +29,9 @@ Examples:
 
   # Send a route a real request, and say who answered
   kubectl infer test ingress/inference-ingress -n inference
+
+  # Kill the server of one replica under traffic, and say what clients lost
+  kubectl infer drill ingress/inference-ingress -n inference --fault crash
 ";
 
 /// Say what is wrong on the way from client to model, and why

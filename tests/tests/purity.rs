@@ -38,11 +38,11 @@ const PURE: [&str; 25] = [
     "zmij",
 ];
 
-#[test]
-fn the_engine_depends_on_pure_crates_only() {
+/// The crates in the tree of `package`.
+fn tree(package: &str) -> BTreeSet<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let tree = Command::new(cargo)
-        .args(["tree", "-p", "infer-core", "-e", "normal", "--prefix"])
+        .args(["tree", "-p", package, "-e", "normal", "--prefix"])
         .args(["none", "--format", "{p}", "--offline", "--locked"])
         .current_dir(root())
         .output()
@@ -50,9 +50,30 @@ fn the_engine_depends_on_pure_crates_only() {
     let errors = String::from_utf8_lossy(&tree.stderr);
     assert!(tree.status.success(), "{errors}");
     let text = String::from_utf8(tree.stdout).unwrap();
-    let crates: BTreeSet<&str> = text.lines().filter_map(|l| l.split(' ').next()).collect();
+    let names = text.lines().filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+/// What a drill's samples mean is decided without async, clock and network, too.
+#[test]
+fn the_account_of_a_drill_depends_on_pure_crates_only() {
+    let crates = tree("infer-drill");
+    assert!(crates.contains("serde_json"));
+    let new: Vec<_> = crates
+        .iter()
+        .filter(|name| !PURE.contains(&name.as_str()) && *name != "infer-drill")
+        .collect();
+    assert!(new.is_empty(), "infer-drill now depends on {new:?}");
+}
+
+#[test]
+fn the_engine_depends_on_pure_crates_only() {
+    let crates = tree("infer-core");
     assert!(crates.contains("infer-core") && crates.contains("serde_json"));
-    let new: Vec<_> = crates.iter().filter(|name| !PURE.contains(name)).collect();
+    let new: Vec<_> = crates
+        .iter()
+        .filter(|name| !PURE.contains(&name.as_str()))
+        .collect();
     assert!(
         new.is_empty(),
         "infer-core now depends on {new:?}. The engine stays free of async, files, clock, network and \

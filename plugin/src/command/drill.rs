@@ -40,7 +40,7 @@ Examples:
 ";
 
 const EXIT_CODES: &str = "\
-How is counted:
+How it is counted:
   T0 is when the fault was sent. Requests that are open then count as in flight, requests that
   start later as after, also where the proxy still sends them to the victim. An outage runs from
   the first failure after T0 to the first of 5 successes in a row, within 1/rate.

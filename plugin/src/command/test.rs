@@ -90,7 +90,8 @@ pub(crate) struct Args {
 
 /// Requests of one run: beyond this the report outgrows memory and patience.
 const MOST_REQUESTS: i64 = 100_000;
-/// Requests a second that one core can be trusted to send in time (docs/performance.md).
+/// Requests a second: this is no load generator, and beyond it a typing error is likelier than a
+/// wish. What one core keeps up with was not measured; the report states the generator's lag.
 const MOST_RATE: f64 = 1_000.0;
 
 fn rate(text: &str) -> Result<f64, String> {

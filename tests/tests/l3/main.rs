@@ -6,5 +6,6 @@ mod drain;
 mod drill;
 mod exercise;
 mod gpu;
+mod logs_and_exec;
 mod readiness;
 mod rollout;

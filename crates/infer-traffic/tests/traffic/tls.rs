@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use infer_traffic::{Cause, ConnectTo, Exchange, Target, Tls, TlsOptions};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedKey, IsCa, KeyPair, date_time_ymd,
+    generate_simple_self_signed,
+};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -32,8 +35,16 @@ async fn secure(text: &'static str, rude: bool) -> Secure {
 }
 
 async fn start(text: &'static str, rude: bool, wants_client_certificate: bool) -> Secure {
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(vec![NAME.to_owned()]).unwrap();
+    let own = generate_simple_self_signed(vec![NAME.to_owned()]).unwrap();
+    serve(own, text, rude, wants_client_certificate).await
+}
+
+async fn serve(
+    CertifiedKey { cert, signing_key }: CertifiedKey<KeyPair>,
+    text: &'static str,
+    rude: bool,
+    wants_client_certificate: bool,
+) -> Secure {
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -152,6 +163,46 @@ async fn trusted_by_its_own_authority_and_by_nobody_else() {
     if let Some(curl) = curl(&unverified, &get()).await {
         assert_eq!(curl.exit, 0, "{curl:#?}");
     }
+}
+
+/// A certificate for [`NAME`] that is an authority's too, as `openssl req -x509` makes it.
+fn authority_of_itself(years: std::ops::Range<i32>) -> CertifiedKey<KeyPair> {
+    let mut params = CertificateParams::new(vec![NAME.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_before = date_time_ymd(years.start, 1, 1);
+    params.not_after = date_time_ymd(years.end, 1, 1);
+    let signing_key = KeyPair::generate().unwrap();
+    let cert = params.self_signed(&signing_key).unwrap();
+    CertifiedKey { cert, signing_key }
+}
+
+#[tokio::test]
+async fn a_server_that_shows_the_given_authority_itself() {
+    let text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let trusting = |authority: &str| {
+        std::fs::write(file.path(), authority).unwrap();
+        Tls::new(TlsOptions {
+            certificate_authority_pem: Some(authority.as_bytes().to_vec()),
+            certificate_authority_file: Some(file.path().to_owned()),
+            ..TlsOptions::default()
+        })
+        .unwrap()
+    };
+    let server = serve(authority_of_itself(2020..4000), text, false, false).await;
+    let trusted = target(&server, NAME, trusting(&server.authority));
+    assert_eq!(exchange(&trusted, &get()).await.failure, None);
+    if let Some(curl) = curl(&trusted, &get()).await {
+        assert_eq!((curl.exit, curl.status), (0, Some(200)), "{curl:#?}");
+    }
+    // Controls: another name, another authority, and one whose time is over.
+    let other_name = target(&server, "other.local", trusting(&server.authority));
+    fails(&other_name, Cause::Tls).await;
+    let stranger = authority_of_itself(2020..4000).cert.pem();
+    fails(&target(&server, NAME, trusting(&stranger)), Cause::Tls).await;
+    let server = serve(authority_of_itself(2020..2021), text, false, false).await;
+    let expired = target(&server, NAME, trusting(&server.authority));
+    fails(&expired, Cause::Tls).await;
 }
 
 fn blind() -> Tls {

@@ -147,6 +147,15 @@ impl Case {
             .collect()
     }
 
+    /// The `unshare` process between xtask and the keeper.
+    pub(crate) fn between(&self) -> i32 {
+        let processes = self.processes();
+        let found = processes
+            .iter()
+            .find(|(_, line)| line.starts_with("unshare "));
+        *found.unwrap().0
+    }
+
     /// The namespaces of our processes that are not the test's own.
     pub(crate) fn namespaces(&self) -> BTreeSet<PathBuf> {
         let own = namespaces_of("self");

@@ -114,12 +114,7 @@ fn after_kill_9_of_the_process_between() {
         return;
     }
     let (xtask, namespaces) = case.lab_that_stays(None);
-    let between = case
-        .processes()
-        .into_iter()
-        .find(|(_, line)| line.starts_with("unshare "))
-        .unwrap();
-    kill(between.0, Signal::KILL);
+    kill(case.between(), Signal::KILL);
     assert_eq!(wait(xtask), 137);
     case.assert_nothing_left(&namespaces);
 }

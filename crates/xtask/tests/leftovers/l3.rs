@@ -68,25 +68,16 @@ fn after_kill_9() {
 
     let case = Case::new(Level::L3, "unshare");
     let (xtask, namespaces) = case.lab_that_stays(None);
-    let processes = case.processes();
-    let between = processes
-        .iter()
-        .find(|(_, line)| line.starts_with("unshare "))
-        .unwrap();
-    kill(*between.0, Signal::KILL);
+    kill(case.between(), Signal::KILL);
     assert_eq!(wait(xtask), 137);
     case.assert_nothing_left(&namespaces);
 
     let case = Case::new(Level::L3, "swept");
     let (xtask, namespaces) = case.lab_that_stays(None);
-    let processes = case.processes();
-    let between = processes
-        .iter()
-        .find(|(_, line)| line.starts_with("unshare "))
-        .unwrap();
+    let between = case.between();
     // Both at once: nobody is left to remove the cgroups but the next lab.
     kill(pid(&xtask), Signal::KILL);
-    kill(*between.0, Signal::KILL);
+    kill(between, Signal::KILL);
     assert_eq!(wait(xtask), 137);
     assert_eq!(exit_code(case.lab("exit 0").status().unwrap()), 0);
     case.assert_nothing_left(&namespaces);

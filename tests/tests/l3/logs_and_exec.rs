@@ -1,9 +1,7 @@
-//! Logs and exec, which need a kubelet: run in a lab with a node, skipped aloud elsewhere:
-//! `cargo xtask lab l3 -- cargo test -p infer-cluster --test node`.
-
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Logs and exec, as `test` and `drill` ask for them: both need a kubelet.
 
 use infer_cluster::{Cluster, ConnectionOptions, RequestError, Since, What};
+use infer_tests::exercise::node_lab;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -28,12 +26,8 @@ fn kubectl(arguments: &[&str], input: &str) -> String {
 }
 
 /// Makes a pod that runs this script under an init, waits until it runs, and gives the cluster.
-#[expect(clippy::print_stderr, reason = "a skip is said aloud")]
 fn on_a_node<T>(pod: &str, script: &str, test: impl AsyncFnOnce(Cluster) -> T) -> Option<T> {
-    if std::env::var("INFER_LAB_LEVEL").as_deref() != Ok("l3") {
-        eprintln!("skipped: needs a node; run it in `cargo xtask lab l3`");
-        return None;
-    }
+    node_lab()?;
     let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}");
     kubectl(&["apply", "-f", "-"], &namespace);
     let manifest = serde_json::json!({
