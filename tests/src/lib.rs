@@ -1,7 +1,7 @@
 //! Tests that cross crates and processes live in `tests/`; this library holds what several of them
 //! share.
 //!
-//! The targets `l1` and `l3` need the lab of that level and are run by `cargo xtask test`; the
+//! The targets `t`, `l1` and `l3` need the lab of that level and are run by `cargo xtask test`; the
 //! others need nothing.
 
 pub mod exercise;

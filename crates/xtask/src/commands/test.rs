@@ -13,7 +13,7 @@ use xtask::{Error, Result, contain, parts, say, workspace};
 
 /// Run every check and test, those on a real API server and a real node too
 ///
-/// Format, clippy, the workspace's tests, the lab's tests (targets `l1` and `l3` of tests/, each
+/// Format, clippy, the workspace's tests, the lab's tests (targets `t`, `l1` and `l3` of tests/, each
 /// in one lab of that level), and a test that labs leave nothing behind. All steps run, also after
 /// one has failed. What cannot run because a part of the lab is missing, or because we are not root,
 /// is skipped, loudly; INFER_LAB_REQUIRE=l3 makes that a failure.
@@ -127,7 +127,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
         }
     };
     if arguments.fast {
-        let names = ["lab parts", "lab l1", "lab l3", "leftovers"];
+        let names = ["lab parts", "lab t", "lab l1", "lab l3", "leftovers"];
         skip(&mut report, &names, "--fast");
         return Ok(report.close(began.elapsed()));
     }
@@ -135,11 +135,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
         parts::ensure(&parts::of(Level::L1)).map(|_| Outcome::Passed)
     })?;
     if !report.last_passed() {
-        skip(&mut report, &["lab l1", "lab l3", "leftovers"], "no lab");
+        skip(
+            &mut report,
+            &["lab t", "lab l1", "lab l3", "leftovers"],
+            "no lab",
+        );
         return Ok(report.close(began.elapsed()));
     }
     let filter = arguments.lab_filter.as_deref();
-    for (name, level) in [("lab l1", Level::L1), ("lab l3", Level::L3)] {
+    for (name, level) in [
+        ("lab t", Level::T),
+        ("lab l1", Level::L1),
+        ("lab l3", Level::L3),
+    ] {
         report.lab_step(name, workspace::requires(level), || {
             lab_tests(level, filter)
         })?;

@@ -169,7 +169,7 @@ pub static PARTS: &[Part] = &[
     },
     Part {
         name: "nginx",
-        version: "1",
+        version: "2",
         purpose: "the lab's router",
         levels: &[Level::T, Level::L3],
         provides: &["nginx"],
@@ -192,7 +192,7 @@ pub static PARTS: &[Part] = &[
     },
     Part {
         name: "llama",
-        version: "1",
+        version: "2",
         purpose: "llama-server of llama.cpp, a real inference server",
         levels: &[Level::T, Level::L3],
         provides: &["llama-server"],

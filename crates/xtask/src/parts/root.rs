@@ -67,7 +67,8 @@ pub(super) fn get(recipe: &Recipe<'_>, to: &Path, row: &mut Row) -> Result<Strin
     })
 }
 
-/// The script that starts the program on this machine. It stays right when the tree is moved.
+/// The script that starts the program on this machine. It stays right when the tree is moved, and
+/// when it is called through a link, as a lab does.
 fn start_script(recipe: &Recipe<'_>, variable: Option<(&str, &str)>, to: &Path) -> Result<()> {
     let name = file_name(recipe.program);
     let libraries: Vec<String> = recipe
@@ -81,7 +82,8 @@ fn start_script(recipe: &Recipe<'_>, variable: Option<(&str, &str)>, to: &Path) 
     let text = format!(
         "#!/bin/sh\n\
          # Debian's {name} with the libraries and the loader of its own suite. Made by cargo xtask setup.\n\
-         root=\"${{0%/*}}/../root\"\n\
+         self=$(readlink -f \"$0\")\n\
+         root=\"${{self%/*}}/../root\"\n\
          {set}\
          exec \"$root/{IN_TREE}\" --argv0 {name} --library-path \"{}\" \"$root/{}\" \"$@\"\n",
         libraries.join(":"),
