@@ -71,6 +71,25 @@ impl Exercise {
         self.deployed.pods().expect("kubectl lists pods")
     }
 
+    /// Replaces its pods and waits until the new ones are ready: a container that crashes again and
+    /// again is restarted later each time (the kubelet's back-off, 10 s and doubling).
+    ///
+    /// # Errors
+    ///
+    /// When they are not ready within a minute, with what they say.
+    pub fn renew(&self) -> xtask::Result<()> {
+        let at_once = [
+            "delete",
+            "pods",
+            "-l",
+            "app=llama",
+            "--grace-period=0",
+            "--force",
+        ];
+        self.space.ok(&at_once, "");
+        self.until_ready(Duration::from_secs(60))
+    }
+
     /// Takes it all away, so that the next test has the machine to itself.
     pub fn end(self) {
         let everything = [

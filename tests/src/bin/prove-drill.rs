@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             sum.retried += one.retried;
             sum.open += one.open;
             sum.disagreements.extend(one.disagreements);
-            if let Err(why) = exercise.until_ready(Duration::from_secs(60)) {
+            if let Err(why) = exercise.renew() {
                 eprintln!("{fault}: the replicas did not come back: {why}");
                 return ExitCode::FAILURE;
             }
