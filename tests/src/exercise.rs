@@ -1,7 +1,8 @@
 //! The chapter's exercise on a real node, in a namespace of a test's own.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use xtask::lab::exercise;
@@ -78,6 +79,11 @@ impl Exercise {
     ///
     /// When they are not ready within a minute, with what they say.
     pub fn renew(&self) -> xtask::Result<()> {
+        let names = |pods: &[Value]| -> BTreeSet<String> {
+            let name = |pod: &Value| pod["metadata"]["name"].as_str().map(str::to_owned);
+            pods.iter().filter_map(name).collect()
+        };
+        let old = names(&self.pods());
         let at_once = [
             "delete",
             "pods",
@@ -87,6 +93,29 @@ impl Exercise {
             "--force",
         ];
         self.space.ok(&at_once, "");
+        // Right after the deletion the Deployment still counts the old ones as ready.
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            let new = names(&self.pods());
+            if new.len() == old.len() && new.is_disjoint(&old) {
+                break;
+            }
+            if Instant::now() > until {
+                return Err(xtask::Error::Failed(format!(
+                    "no new pods: {old:?}, {new:?}"
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let ready = [
+            "wait",
+            "--for=condition=Ready",
+            "pods",
+            "-l",
+            "app=llama",
+            "--timeout=60s",
+        ];
+        self.space.ok(&ready, "");
         self.until_ready(Duration::from_secs(60))
     }
 

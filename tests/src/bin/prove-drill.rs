@@ -53,7 +53,10 @@ fn main() -> ExitCode {
             );
             let mut one = run.compared;
             if run.code != 0 {
-                one.disagreements.push(format!("exit code {}", run.code));
+                // It counts against us, whatever the reason; the reason is in its document.
+                let errors = &run.report["errors"];
+                one.disagreements
+                    .push(format!("exit code {}: {errors}", run.code));
             }
             for what in &one.disagreements {
                 eprintln!("  {what}");
