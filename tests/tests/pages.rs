@@ -242,12 +242,16 @@ fn asked(active: Option<&Rule>, subject: &Value, objects: &[Arc<Value>]) -> Kind
 /// What the way to a rule's subject takes: the engine asks for it before any rule runs. A rule about
 /// the objects as such looks at no way.
 fn is_on_the_way(rule: &Rule, subject: &Value) -> bool {
-    match rule.check {
+    let stored = stored_kind_of(subject);
+    rule.checks.iter().any(|check| match check {
         Check::Workload(_) => pod_kind_of(subject).is_some(),
-        Check::Route(_) | Check::Controller(_) => stored_kind_of(subject) == Some(Kind::Ingress),
-        Check::Service(_) => stored_kind_of(subject) == Some(Kind::Service),
-        Check::Object(_) => false,
-    }
+        Check::Route(_) | Check::Controller(_) => stored == Some(Kind::Ingress),
+        Check::Service(_) => stored == Some(Kind::Service),
+        Check::HttpRoute(_) => stored == Some(Kind::HttpRoute),
+        Check::VirtualService(_) => stored == Some(Kind::VirtualService),
+        Check::DestinationRule(_) => stored == Some(Kind::DestinationRule),
+        Check::Object(_) | Check::Namespace(_) => false,
+    })
 }
 
 #[test]

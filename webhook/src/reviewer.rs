@@ -26,7 +26,8 @@ pub trait Review: Send + Sync + 'static {
 pub fn reads() -> KindSet {
     let rules = rules::ALL.iter().map(|rule| rule.reads());
     // Admission itself tells an undo by the revisions of a workload.
-    rules.fold(KindSet::of(&[Kind::Revision]), KindSet::union)
+    let all = rules.fold(KindSet::of(&[Kind::Revision]), KindSet::union);
+    all.both(Kind::AT_ADMISSION)
 }
 
 /// The engine over a store.

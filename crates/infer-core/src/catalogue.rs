@@ -8,11 +8,12 @@ mod runtime;
 mod sidecar;
 
 pub use controller::{
-    BodyLimit, Controller, Timer, TimerRole, Unit, Unreadable, WithoutClass, nginx_size,
+    BodyLimit, Controller, HttpRouteSupport, IgnoredHow, Proxy, Replay, Retired, Retries, Timer,
+    TimerField, TimerRole, Unit, Unreadable, WithoutClass, nginx_size,
 };
 pub use runtime::{
-    Gpu, GpuCount, GpuEvidence, GpuRole, Health, Host, Model, OnSigterm, Port, Runtime, Smoke,
-    SmokeModel,
+    Gpu, GpuCount, GpuEvidence, GpuRole, Health, Host, Model, ModelIs, OnSigterm, Port, Runtime,
+    Scaffold, Smoke, SmokeModel,
 };
 pub use sidecar::{Declared, Mark, Sidecar};
 

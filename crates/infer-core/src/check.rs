@@ -72,9 +72,11 @@ pub fn check(engine: &Engine, objects: &[Arc<Value>]) -> Checked {
         let reviewed = review::review(engine, &reader, object, Origin::Manifest, &[]);
         checked.subjects += usize::from(reviewed.is_subject);
         if let Some(reason) = reviewed.no_controller {
-            let asks = rules::ALL
-                .iter()
-                .filter(|rule| matches!(rule.check, Check::Controller(_)));
+            let asks = rules::ALL.iter().filter(|rule| {
+                rule.checks
+                    .iter()
+                    .any(|it| matches!(it, Check::Controller(_)))
+            });
             let rules = asks.map(|rule| rule.id).collect();
             checked.skipped.push(Unseen {
                 object: index,

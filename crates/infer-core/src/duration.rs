@@ -26,6 +26,34 @@ pub fn parse(text: &str) -> Option<u64> {
     Some(total)
 }
 
+/// Reads a duration as Go's `time.ParseDuration` and Gateway API (GEP-2257) write it, `1h30m`,
+/// `1.5s`, `300ms`; a number needs its unit, but for `0`. Fractions of a second are rounded up:
+/// what is above zero stays so.
+pub fn parse_go(text: &str) -> Option<u64> {
+    if text == "0" {
+        return Some(0);
+    }
+    let mut millis: f64 = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..unit_at].parse().ok()?;
+        rest = &rest[unit_at..];
+        let units = [
+            ("ms", 1.0),
+            ("s", 1e3),
+            ("m", 6e4),
+            ("h", 3.6e6),
+            ("us", 1e-3),
+            ("ns", 1e-6),
+        ];
+        let (unit, factor) = units.iter().find(|(unit, _)| rest.starts_with(unit))?;
+        millis += number * factor;
+        rest = &rest[unit.len()..];
+    }
+    (!text.is_empty()).then_some((millis / 1e3).ceil() as u64)
+}
+
 /// Reads an NGINX time: as [`parse`], days too, spaces allowed between the parts.
 pub fn parse_nginx(text: &str) -> Option<u64> {
     let mut total: u64 = 0;
@@ -44,6 +72,18 @@ pub fn parse_nginx(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn go_durations_need_their_unit() {
+        assert_eq!(parse_go("1h30m"), Some(5400));
+        assert_eq!(parse_go("1.5s"), Some(2));
+        assert_eq!(parse_go("300ms"), Some(1));
+        assert_eq!(parse_go("0s"), Some(0));
+        assert_eq!(parse_go("0"), Some(0));
+        for bad in ["", "60", "5 m", "1d", "-5s", "infinity"] {
+            assert_eq!(parse_go(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn what_people_write() {

@@ -100,11 +100,25 @@ pub enum Kind {
     Node,
     /// ReplicaSets and ControllerRevisions, as digests of their templates.
     Revision,
+    /// `gateway.networking.k8s.io` GatewayClass.
+    GatewayClass,
+    /// `gateway.networking.k8s.io` Gateway.
+    Gateway,
+    /// `gateway.networking.k8s.io` HTTPRoute.
+    HttpRoute,
+    /// `networking.istio.io` Gateway: another kind of the same name.
+    IstioGateway,
+    /// `networking.istio.io` VirtualService.
+    VirtualService,
+    /// `networking.istio.io` DestinationRule.
+    DestinationRule,
+    /// `discovery.k8s.io/v1` EndpointSlice.
+    EndpointSlice,
 }
 
 impl Kind {
     /// Every kind, in the order of their declaration.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Workload,
         Kind::Service,
         Kind::Ingress,
@@ -112,7 +126,26 @@ impl Kind {
         Kind::Namespace,
         Kind::Node,
         Kind::Revision,
+        Kind::GatewayClass,
+        Kind::Gateway,
+        Kind::HttpRoute,
+        Kind::IstioGateway,
+        Kind::VirtualService,
+        Kind::DestinationRule,
+        Kind::EndpointSlice,
     ];
+
+    /// What admission may read beside a request. The kinds of Gateway API and of a mesh are left out:
+    /// their CRDs may be missing, and the webhook shall need no right to them.
+    pub const AT_ADMISSION: KindSet = KindSet::of(&[
+        Kind::Workload,
+        Kind::Service,
+        Kind::Ingress,
+        Kind::IngressClass,
+        Kind::Namespace,
+        Kind::Node,
+        Kind::Revision,
+    ]);
 
     /// The name as a person would say it, with its article: "a Service".
     pub fn with_article(self) -> &'static str {
@@ -124,13 +157,20 @@ impl Kind {
             Kind::Namespace => "a Namespace",
             Kind::Node => "a Node",
             Kind::Revision => "a revision",
+            Kind::GatewayClass => "a GatewayClass",
+            Kind::Gateway => "a Gateway",
+            Kind::HttpRoute => "an HTTPRoute",
+            Kind::IstioGateway => "an Istio Gateway",
+            Kind::VirtualService => "a VirtualService",
+            Kind::DestinationRule => "a DestinationRule",
+            Kind::EndpointSlice => "an EndpointSlice",
         }
     }
 }
 
 /// A set of kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KindSet(u8);
+pub struct KindSet(u16);
 
 impl KindSet {
     /// The empty set.
@@ -141,7 +181,7 @@ impl KindSet {
         let mut bits = 0;
         let mut index = 0;
         while index < kinds.len() {
-            bits |= 1 << kinds[index] as u8;
+            bits |= 1 << kinds[index] as u16;
             index += 1;
         }
         KindSet(bits)
@@ -150,18 +190,24 @@ impl KindSet {
     /// This set and `kind`.
     #[must_use]
     pub const fn with(self, kind: Kind) -> KindSet {
-        KindSet(self.0 | 1 << kind as u8)
+        KindSet(self.0 | 1 << kind as u16)
     }
 
     /// Whether `kind` is in the set.
     pub const fn contains(self, kind: Kind) -> bool {
-        self.0 & (1 << kind as u8) != 0
+        self.0 & (1 << kind as u16) != 0
     }
 
     /// What is in either set.
     #[must_use]
     pub const fn union(self, other: KindSet) -> KindSet {
         KindSet(self.0 | other.0)
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub const fn both(self, other: KindSet) -> KindSet {
+        KindSet(self.0 & other.0)
     }
 
     /// What is in this set and not in `other`.
@@ -211,6 +257,13 @@ pub fn stored_kind_of(object: &Value) -> Option<Kind> {
         ("", "Node") => Some(Kind::Node),
         ("networking.k8s.io", "Ingress") => Some(Kind::Ingress),
         ("networking.k8s.io", "IngressClass") => Some(Kind::IngressClass),
+        ("gateway.networking.k8s.io", "GatewayClass") => Some(Kind::GatewayClass),
+        ("gateway.networking.k8s.io", "Gateway") => Some(Kind::Gateway),
+        ("gateway.networking.k8s.io", "HTTPRoute") => Some(Kind::HttpRoute),
+        ("networking.istio.io", "Gateway") => Some(Kind::IstioGateway),
+        ("networking.istio.io", "VirtualService") => Some(Kind::VirtualService),
+        ("networking.istio.io", "DestinationRule") => Some(Kind::DestinationRule),
+        ("discovery.k8s.io", "EndpointSlice") => Some(Kind::EndpointSlice),
         _ => None,
     }
 }

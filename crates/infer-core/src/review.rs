@@ -7,7 +7,7 @@ use crate::lens::{Route, ServiceView, Workload};
 use crate::pointer;
 use crate::policy::{self, Action};
 use crate::record::{Declined, Entry};
-use crate::route::{self, Evidence};
+use crate::route::{self, Backend, DestinationRule, Evidence, HttpRoute, VirtualService};
 use crate::rule::{Change, Check, Finding, Findings, Phase, Rule};
 use crate::rules;
 use crate::snapshot::Reader;
@@ -80,16 +80,13 @@ pub fn review(
             for rule in in_order(engine, object) {
                 let counts = kind.mode != Mode::GpuOnly
                     || matches!(rule.phase, Phase::Gpu | Phase::Findings);
-                match rule.check {
-                    Check::Workload(check) if counts => {
-                        out.speaks(rule);
-                        check(&world, &workload, &mut out);
+                for check in rule.checks {
+                    out.speaks(rule);
+                    match check {
+                        Check::Workload(check) if counts => check(&world, &workload, &mut out),
+                        Check::Object(check) => check(&world, object, &mut out),
+                        _ => {}
                     }
-                    Check::Object(check) => {
-                        out.speaks(rule);
-                        check(&world, object, &mut out);
-                    }
-                    _ => {}
                 }
             }
         }
@@ -111,20 +108,16 @@ pub fn review(
                 edges: ways.edges,
             };
             for rule in in_order(engine, object) {
-                match rule.check {
-                    Check::Route(check) => {
-                        out.speaks(rule);
-                        check(&world, &route, &mut out);
+                for check in rule.checks {
+                    out.speaks(rule);
+                    match check {
+                        Check::Route(check) => check(&world, &route, &mut out),
+                        Check::Controller(check) if !route.controllers.is_empty() => {
+                            check(&world, &route, &mut out);
+                        }
+                        Check::Object(check) => check(&world, object, &mut out),
+                        _ => {}
                     }
-                    Check::Controller(check) if !route.controllers.is_empty() => {
-                        out.speaks(rule);
-                        check(&world, &route, &mut out);
-                    }
-                    Check::Object(check) => {
-                        out.speaks(rule);
-                        check(&world, object, &mut out);
-                    }
-                    _ => {}
                 }
             }
         }
@@ -140,13 +133,20 @@ pub fn review(
                 edges: ways.edges,
             };
             for rule in in_order(engine, object) {
-                if let Check::Service(check) = rule.check {
-                    out.speaks(rule);
-                    check(&world, &service, &mut out);
+                for check in rule.checks {
+                    if let Check::Service(check) = check {
+                        out.speaks(rule);
+                        check(&world, &service, &mut out);
+                    }
                 }
             }
         }
-        _ => {}
+        (None, Some(kind)) => {
+            let beside = beside(engine, &world, object, kind, &mut out);
+            reviewed.is_subject = beside.is_subject;
+            reviewed.open = beside.open;
+        }
+        (None, None) => {}
     }
     if !carries_fixes {
         // What is good enough to explain is not good enough to change anything (D2).
@@ -156,6 +156,112 @@ pub fn review(
     }
     reviewed.findings = out.list;
     reviewed
+}
+
+/// What a review of an object that admission does not see found beside its findings.
+#[derive(Default)]
+struct Beside {
+    is_subject: bool,
+    open: Vec<String>,
+}
+
+/// Reviews an object of Gateway API, of Istio, or a Namespace.
+///
+/// An object that no proxy on the route evaluates is judged as if one did, and every finding of it
+/// says so.
+fn beside<'a>(
+    engine: &Engine,
+    world: &World<'a>,
+    object: &'a Value,
+    kind: Kind,
+    out: &mut Findings,
+) -> Beside {
+    let mut beside = Beside::default();
+    match kind {
+        Kind::HttpRoute => {
+            let route = HttpRoute::of(world, object);
+            beside.open = open(route.backends());
+            beside.is_subject = route.is_subject();
+            if beside.is_subject {
+                each(engine, object, out, |check, out| {
+                    if let Check::HttpRoute(check) = check {
+                        check(world, &route, out);
+                    }
+                });
+            }
+        }
+        Kind::VirtualService => {
+            let route = VirtualService::of(world, object);
+            beside.is_subject = route.is_subject(world);
+            if beside.is_subject {
+                let before = out.list.len();
+                each(engine, object, out, |check, out| {
+                    if let Check::VirtualService(check) = check {
+                        check(world, &route, out);
+                    }
+                });
+                if route.is_bypassed() {
+                    say_bypassed(&mut out.list[before..], "VirtualService");
+                }
+            }
+        }
+        Kind::DestinationRule => {
+            let Some(rule) = DestinationRule::of(world, object) else {
+                return beside;
+            };
+            beside.is_subject = rule.is_subject(world);
+            if beside.is_subject {
+                let before = out.list.len();
+                each(engine, object, out, |check, out| {
+                    if let Check::DestinationRule(check) = check {
+                        check(world, &rule, out);
+                    }
+                });
+                if rule.is_bypassed() {
+                    say_bypassed(&mut out.list[before..], "DestinationRule");
+                }
+            }
+        }
+        Kind::Namespace => each(engine, object, out, |check, out| {
+            if let Check::Namespace(check) = check {
+                check(world, object, out);
+            }
+        }),
+        _ => {}
+    }
+    beside
+}
+
+/// Runs every rule that is heard on an object.
+fn each(
+    engine: &Engine,
+    object: &Value,
+    out: &mut Findings,
+    mut run: impl FnMut(&Check, &mut Findings),
+) {
+    for rule in in_order(engine, object) {
+        for check in rule.checks {
+            out.speaks(rule);
+            run(check, out);
+        }
+    }
+}
+
+/// Says of findings that the object is not evaluated by anybody on this route.
+fn say_bypassed(findings: &mut [Finding], kind: &str) {
+    for finding in findings {
+        if finding.rule.id != "route-not-on-path" {
+            finding.note(format!(
+                "no proxy on this route evaluates this {kind}: judged as if one did"
+            ));
+        }
+    }
+}
+
+/// The Services that backends name and whose end is not in sight.
+fn open<'b, 'a: 'b>(backends: impl Iterator<Item = &'b Backend<'a>>) -> Vec<String> {
+    let unseen = backends.filter(|it| it.open || it.service.is_none());
+    unseen.map(|backend| backend.host.to_owned()).collect()
 }
 
 /// Says why no controller is known for an Ingress.

@@ -1,6 +1,19 @@
-//! The route graph in its first, small form: entry to Service to workload.
+//! The route graph: entry (Ingress, HTTPRoute, VirtualService) to controller, Service, workload and
+//! server; the timers on that way; and what is declared but not on it.
 //!
 //! Each edge says how sure it is. Findings may rest on an assumed edge, fixes may not.
+
+mod backend;
+mod gateway;
+mod mesh;
+pub mod timers;
+
+pub use backend::{Backend, ServiceName};
+pub use gateway::{HttpRoute, HttpRouteRule, Parent, gateway_controller};
+pub use mesh::{
+    Bypass, DestinationRule, EVERY_SIDECAR, MeshRoute, NamedGateway, Subset, VirtualService,
+    subsets_of,
+};
 
 use crate::catalogue::Controller;
 use crate::kind::{Kind, pod_kind_of};

@@ -3,6 +3,7 @@
 use crate::kind::{Kind, KindSet};
 use crate::lens::{Route, ServiceView, Workload};
 use crate::object::ObjectRef;
+use crate::route::{DestinationRule, HttpRoute, VirtualService};
 use crate::world::World;
 use serde_json::Value;
 
@@ -60,8 +61,8 @@ pub struct Rule {
     pub reads: &'static [Kind],
     /// Those of `reads` without which it has nothing to say.
     pub needs: &'static [Kind],
-    /// What it looks at, and how.
-    pub check: Check,
+    /// What it looks at, and how: one entry for each kind of subject.
+    pub checks: &'static [Check],
 }
 
 impl Rule {
@@ -84,6 +85,14 @@ pub enum Check {
     Object(fn(&World<'_>, &Value, &mut Findings)),
     /// Services that are meant for inference workloads.
     Service(fn(&World<'_>, &ServiceView<'_>, &mut Findings)),
+    /// HTTPRoutes that lead to inference workloads.
+    HttpRoute(fn(&World<'_>, &HttpRoute<'_>, &mut Findings)),
+    /// VirtualServices that lead to inference workloads, or are meant to.
+    VirtualService(fn(&World<'_>, &VirtualService<'_>, &mut Findings)),
+    /// DestinationRules for them.
+    DestinationRule(fn(&World<'_>, &DestinationRule<'_>, &mut Findings)),
+    /// Namespaces.
+    Namespace(fn(&World<'_>, &Value, &mut Findings)),
 }
 
 /// Where rules put what they find.

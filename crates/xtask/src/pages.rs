@@ -1,7 +1,7 @@
 //! Pages that are derived from the engine: written by `cargo xtask generate`, committed, and held
 //! fresh by `tests/tests/freshness.rs`.
 
-use infer_core::catalogue::{Catalogue, TimerRole};
+use infer_core::catalogue::{Catalogue, Timer, TimerField, TimerRole};
 use infer_core::rule::Phase;
 use infer_core::rules;
 use std::fmt::Write;
@@ -110,32 +110,38 @@ fn controllers_page(catalogue: &Catalogue) -> String {
     );
     for controller in &catalogue.controllers {
         line(&mut text, &format!("\n## {}\n", controller.title));
-        line(
-            &mut text,
-            &format!(
-                "- `IngressClass.spec.controller`: {}",
-                code(&controller.controllers)
+        if let Some(retired) = &controller.retired {
+            line(
+                &mut text,
+                &format!(
+                    "- **retired**: {} of {} was its last release ({})",
+                    retired.last_version, retired.since, retired.source
+                ),
+            );
+        }
+        for (what, names) in [
+            ("`IngressClass.spec.controller`", &controller.controllers),
+            (
+                "`GatewayClass.spec.controllerName`",
+                &controller.gateway_controllers,
             ),
-        );
-        line(
-            &mut text,
-            &format!("- annotations: {}", code(&controller.annotation_prefixes)),
-        );
+            ("annotations", &controller.annotation_prefixes),
+        ] {
+            if !names.is_empty() {
+                line(&mut text, &format!("- {what}: {}", code(names)));
+            }
+        }
+        line(&mut text, &format!("- proxy: {}", controller.proxy.title()));
         for timer in &controller.timers {
             let role = match timer.role {
                 TimerRole::Read => "silence of the server",
                 TimerRole::Send => "silence while the request is sent",
                 TimerRole::Connect => "connecting",
+                TimerRole::FirstByte => "until the head of the answer",
+                TimerRole::Whole => "the whole answer",
+                TimerRole::Drain => "drain of the proxy",
             };
-            line(
-                &mut text,
-                &format!(
-                    "- {role}: `{}`, {}, default {} s",
-                    timer.annotation,
-                    timer.unit.hint(),
-                    timer.default_seconds
-                ),
-            );
+            line(&mut text, &format!("- {role}: {}", timer_text(timer)));
         }
         if let Some(body) = &controller.body {
             line(
@@ -153,6 +159,31 @@ fn controllers_page(catalogue: &Catalogue) -> String {
         );
     }
     text
+}
+
+/// What sets a timer, and its default.
+fn timer_text(timer: &Timer) -> String {
+    let mut set_by: Vec<String> = Vec::new();
+    if let Some(annotation) = &timer.annotation {
+        set_by.push(format!("`{annotation}`, {}", timer.unit.hint()));
+    }
+    set_by.extend(timer.fields.iter().map(|field| match field {
+        TimerField::HttpRouteRequest => "HTTPRoute `timeouts.request`".to_owned(),
+        TimerField::HttpRouteBackendRequest => "HTTPRoute `timeouts.backendRequest`".to_owned(),
+        TimerField::VirtualServiceTimeout => "VirtualService `timeout`".to_owned(),
+        TimerField::DestinationRuleConnectTimeout => {
+            "DestinationRule `connectionPool.tcp.connectTimeout`".to_owned()
+        }
+    }));
+    set_by.extend(timer.elsewhere.iter().map(|it| format!("{it} (not read)")));
+    set_by.push(match timer.default_seconds {
+        Some(seconds) => format!("default {seconds} s"),
+        None => "no limit by default".to_owned(),
+    });
+    if let Some(note) = &timer.note {
+        set_by.push(note.clone());
+    }
+    set_by.join(", ")
 }
 
 fn code(names: &[String]) -> String {

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Outcome {
     }
     out.push('\n');
     let facts = [
-        ("looks at", subject(rule).to_owned()),
+        ("looks at", subjects(rule).to_owned()),
         ("reads", beside(rule)),
         ("webhook", admission(rule).to_owned()),
     ];
@@ -122,8 +122,13 @@ fn admission(rule: &Rule) -> &'static str {
     }
 }
 
-fn subject(rule: &Rule) -> &'static str {
-    match rule.check {
+fn subjects(rule: &Rule) -> String {
+    let each: Vec<&str> = rule.checks.iter().map(subject).collect();
+    each.join("; ")
+}
+
+fn subject(check: &Check) -> &'static str {
+    match check {
         Check::Workload(_) => "inference workloads",
         Check::Route(_) => "Ingresses that lead to inference workloads",
         Check::Controller(_) => {
@@ -131,6 +136,12 @@ fn subject(rule: &Rule) -> &'static str {
         }
         Check::Object(_) => "inference workloads, and Ingresses that lead to them",
         Check::Service(_) => "Services that are meant for inference workloads",
+        Check::HttpRoute(_) => "HTTPRoutes that lead to inference workloads",
+        Check::VirtualService(_) => {
+            "VirtualServices that lead to inference workloads, or are meant to"
+        }
+        Check::DestinationRule(_) => "DestinationRules for inference workloads",
+        Check::Namespace(_) => "Namespaces",
     }
 }
 

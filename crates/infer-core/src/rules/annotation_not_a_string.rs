@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Findings,
     reads: &[],
     needs: &[],
-    check: Check::Object(check),
+    checks: &[Check::Object(check)],
 };
 
 fn check(_: &World<'_>, object: &Value, findings: &mut Findings) {

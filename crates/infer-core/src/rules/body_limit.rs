@@ -13,7 +13,7 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Findings,
     reads: &[Kind::IngressClass, Kind::Service, Kind::Workload],
     needs: &[Kind::Service, Kind::Workload],
-    check: Check::Controller(check),
+    checks: &[Check::Controller(check)],
 };
 
 /// What a chat with a few pictures takes: base64 adds a third.

@@ -13,7 +13,7 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Findings,
     reads: &[Kind::IngressClass, Kind::Service, Kind::Workload],
     needs: &[Kind::Service, Kind::Workload],
-    check: Check::Controller(check),
+    checks: &[Check::Controller(check)],
 };
 
 /// More than any prompt, picture or recording that a model takes in one request.

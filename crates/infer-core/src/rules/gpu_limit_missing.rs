@@ -14,7 +14,7 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Gpu,
     reads: &[Kind::Node],
     needs: &[],
-    check: Check::Workload(check),
+    checks: &[Check::Workload(check)],
 };
 
 fn check(world: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {

@@ -13,7 +13,7 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Drain,
     reads: &[],
     needs: &[],
-    check: Check::Workload(check),
+    checks: &[Check::Workload(check)],
 };
 
 fn check(world: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {

@@ -13,7 +13,7 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Findings,
     reads: &[Kind::IngressClass, Kind::Service, Kind::Workload],
     needs: &[Kind::Service, Kind::Workload],
-    check: Check::Route(check),
+    checks: &[Check::Route(check)],
 };
 
 fn check(world: &World<'_>, route: &Route<'_>, findings: &mut Findings) {

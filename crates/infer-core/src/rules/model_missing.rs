@@ -10,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Findings,
     reads: &[],
     needs: &[],
-    check: Check::Workload(check),
+    checks: &[Check::Workload(check)],
 };
 
 fn check(_: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {

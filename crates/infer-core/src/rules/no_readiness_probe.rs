@@ -11,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Probes,
     reads: &[],
     needs: &[],
-    check: Check::Workload(check),
+    checks: &[Check::Workload(check)],
 };
 
 fn check(_: &World<'_>, workload: &Workload<'_>, findings: &mut Findings) {

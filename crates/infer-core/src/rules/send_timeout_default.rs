@@ -12,27 +12,30 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Findings,
     reads: &[Kind::IngressClass, Kind::Service, Kind::Workload],
     needs: &[Kind::Service, Kind::Workload],
-    check: Check::Controller(check),
+    checks: &[Check::Controller(check)],
 };
 
 fn check(world: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
     let longest = route.longest_generation(world.policy);
     for controller in &route.controllers {
-        let Some(timer) = controller.timer(TimerRole::Send) else {
+        let Some((timer, key)) = controller.annotated_timer(TimerRole::Send) else {
             continue;
         };
-        if route.annotation(&timer.annotation).is_some() || timer.default_seconds >= longest {
+        let Some(default_seconds) = timer.default_seconds else {
+            continue;
+        };
+        if route.annotation(key).is_some() || default_seconds >= longest {
             continue;
         }
         findings
             .add(
                 "/metadata/annotations",
-                format!("the send timeout is {}'s default of {} s", controller.title, timer.default_seconds),
+                format!("the send timeout is {}'s default of {default_seconds} s", controller.title),
             )
             .note("it bounds the silence between two writes of the request to the server: it cuts a slow upload, not a slow answer")
             .help(route.setting(|controller| {
-                let timer = controller.timer(TimerRole::Send)?;
-                Some((&timer.annotation, timer.unit.write(longest)))
+                let (timer, key) = controller.annotated_timer(TimerRole::Send)?;
+                Some((key, timer.unit.write(longest)))
             }));
         return;
     }

@@ -15,7 +15,7 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Findings,
     reads: &[Kind::Workload],
     needs: &[Kind::Workload],
-    check: Check::Service(check),
+    checks: &[Check::Service(check)],
 };
 
 fn check(_: &World<'_>, service: &ServiceView<'_>, findings: &mut Findings) {

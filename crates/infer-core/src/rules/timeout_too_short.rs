@@ -14,22 +14,25 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Route,
     reads: &[Kind::IngressClass, Kind::Service, Kind::Workload],
     needs: &[Kind::Service, Kind::Workload],
-    check: Check::Controller(check),
+    checks: &[Check::Controller(check)],
 };
 
 fn check(world: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
     let longest = route.longest_generation(world.policy);
     for controller in &route.controllers {
-        let Some(timer) = controller.timer(TimerRole::Read) else {
+        let Some((timer, key)) = controller.annotated_timer(TimerRole::Read) else {
             continue;
         };
-        let path = pointer::join("/metadata/annotations", &timer.annotation);
+        let Some(default_seconds) = timer.default_seconds else {
+            continue;
+        };
+        let path = pointer::join("/metadata/annotations", key);
         let value = timer.unit.write(longest);
         let help = route.setting(|controller| {
-            let timer = controller.timer(TimerRole::Read)?;
-            Some((&timer.annotation, timer.unit.write(longest)))
+            let (timer, key) = controller.annotated_timer(TimerRole::Read)?;
+            Some((key, timer.unit.write(longest)))
         });
-        match route.annotation(&timer.annotation) {
+        match route.annotation(key) {
             // A value that cannot be read is `timeout-wrong-unit`.
             Some(text) => match timer.unit.read(text) {
                 Some(seconds) if seconds < u64::from(longest) => {
@@ -42,12 +45,12 @@ fn check(world: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
             },
             // Nor is one that is no string: that is `annotation-not-a-string`.
             None if route.object.at(&path).is_some_and(|it| !it.is_null()) => {}
-            None if timer.default_seconds < longest => {
+            None if default_seconds < longest => {
                 let finding = findings.add(
                     "/metadata/annotations",
                     format!(
                         "{} s of silence end a request (the default), the longest generation may take {longest} s",
-                        timer.default_seconds
+                        default_seconds
                     ),
                 );
                 finding.note(format!(
@@ -64,7 +67,7 @@ fn check(world: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
                         was: None,
                         reason: format!(
                             "the longest generation may take {longest} s, {} gives up after {} s of silence",
-                            controller.title, timer.default_seconds
+                            controller.title, default_seconds
                         ),
                     });
                 }

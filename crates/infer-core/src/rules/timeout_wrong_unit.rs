@@ -13,29 +13,30 @@ pub(super) static RULE: Rule = Rule {
     phase: Phase::Findings,
     reads: &[Kind::IngressClass, Kind::Service, Kind::Workload],
     needs: &[Kind::Service, Kind::Workload],
-    check: Check::Controller(check),
+    checks: &[Check::Controller(check)],
 };
 
 fn check(_: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
     for controller in &route.controllers {
         for timer in &controller.timers {
-            let Some(text) = route.annotation(&timer.annotation) else {
+            let Some(key) = &timer.annotation else {
                 continue;
             };
-            if timer.unit.read(text).is_some() {
+            let Some(text) = route.annotation(key) else {
+                continue;
+            };
+            if timer.unit.read(text).is_some() || timer.off.as_deref() == Some(text) {
                 continue;
             }
             let effect = match controller.unreadable {
-                Unreadable::FallsBack => {
-                    format!(
-                        "in silence it uses its default of {} s",
-                        timer.default_seconds
-                    )
-                }
+                Unreadable::FallsBack => match timer.default_seconds {
+                    Some(seconds) => format!("in silence it uses its default of {seconds} s"),
+                    None => "in silence it sets no limit, which is its default".to_owned(),
+                },
                 Unreadable::Rejected => "it refuses the whole Ingress".to_owned(),
             };
             let finding = findings.add(
-                pointer::join("/metadata/annotations", &timer.annotation),
+                pointer::join("/metadata/annotations", key),
                 format!("{} cannot read `{text}`: {effect}", controller.title),
             );
             let meant = crate::duration::parse_nginx(text).and_then(|s| u32::try_from(s).ok());
