@@ -1,6 +1,8 @@
 //! The edge to the process: arguments in, streams and exit code out.
 
-use crate::command::{Outcome, Session, check, diff, drill, explain, test, version};
+use crate::command::{
+    Outcome, Session, check, diff, doctor, drill, explain, inspect, scaffold, test, version,
+};
 use crate::exit::Exit;
 use crate::flags::LookFlags;
 use crate::problem::Problem;
@@ -23,6 +25,9 @@ const EXAMPLES: &str = "\
 Examples:
   # Say what is wrong with manifests
   kubectl infer check -f k8s/
+
+  # Say what a cluster has: controllers, meshes, GPUs, our webhook
+  kubectl infer doctor
 
   # Explain a finding
   kubectl infer explain no-delay-before-sigterm
@@ -57,9 +62,15 @@ enum Command {
     #[command(help_template = TEMPLATE)]
     Diff(diff::Args),
     #[command(help_template = TEMPLATE)]
+    Doctor(Box<doctor::Args>),
+    #[command(help_template = TEMPLATE)]
     Drill(Box<drill::Args>),
     #[command(help_template = TEMPLATE)]
     Explain(explain::Args),
+    #[command(help_template = TEMPLATE)]
+    Inspect(Box<inspect::Args>),
+    #[command(help_template = TEMPLATE)]
+    Scaffold(Box<scaffold::Args>),
     #[command(help_template = TEMPLATE)]
     Test(Box<test::Args>),
     #[command(help_template = TEMPLATE)]
@@ -103,8 +114,11 @@ fn run(cli: &Cli, program: &'static str, command: &mut clap::Command) -> Outcome
     match &cli.command {
         Some(Command::Check(args)) => check::run(args, &mut session),
         Some(Command::Diff(args)) => diff::run(args, &mut session),
+        Some(Command::Doctor(args)) => doctor::run(args, &session),
         Some(Command::Drill(args)) => drill::run(args, &mut session),
         Some(Command::Explain(args)) => explain::run(args, &session),
+        Some(Command::Inspect(args)) => inspect::run(args, &mut session),
+        Some(Command::Scaffold(args)) => scaffold::run(args, &session),
         Some(Command::Test(args)) => test::run(args, &mut session),
         Some(Command::Version(args)) => version::run(args),
         None => Outcome {
@@ -192,7 +206,10 @@ fn document_of_refusal(error: &clap::Error, words: &[Cow<'_, str>]) -> Option<St
     words.iter().find_map(|word| match word.as_ref() {
         "check" => Some(check::empty(&problems)),
         "diff" => Some(diff::empty(&problems)),
+        "doctor" => Some(doctor::empty(&problems)),
         "drill" => Some(drill::empty(&problems)),
+        "inspect" => Some(inspect::empty(&problems)),
+        "explain" => Some(explain::empty(&problems)),
         "test" => Some(test::empty(&problems)),
         "version" => Some(version::empty(&problems)),
         _ => None,

@@ -2,8 +2,11 @@
 
 pub(crate) mod check;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod explain;
+pub(crate) mod inspect;
+pub(crate) mod scaffold;
 pub(crate) mod test;
 pub(crate) mod version;
 

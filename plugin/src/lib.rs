@@ -8,6 +8,7 @@ mod answered;
 pub mod cli;
 mod command;
 mod connection;
+mod doctor;
 mod drill;
 mod duration;
 mod exit;

@@ -2,9 +2,11 @@
 
 pub(crate) mod diagnostic;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod drill_json;
 pub(crate) mod findings;
+pub(crate) mod inspect;
 pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod problem;

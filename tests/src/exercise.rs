@@ -72,6 +72,22 @@ impl Exercise {
         self.deployed.pods().expect("kubectl lists pods")
     }
 
+    /// Kills the server in a pod as the kernel does, by SIGKILL; an init above it lives on.
+    ///
+    /// # Panics
+    ///
+    /// When there is none, or it is PID 1.
+    pub fn kill_server(&self, pod: &str) {
+        let script = "for p in /proc/[0-9]*; do case \"$(cat $p/cmdline 2>/dev/null | tr '\\0' ' ')\" \
+                      in *catatonit*) ;; *llama-server*-m*) kill -9 ${p#/proc/} && echo killed ;; \
+                      esac; done";
+        let output = self
+            .space
+            .run(&["exec", pod, "--", "/bin/sh", "-c", script], "");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.trim(), "killed", "{output:?}");
+    }
+
     /// Replaces its pods and waits until the new ones are ready: a container that crashes again and
     /// again is restarted later each time (the kubelet's back-off, 10 s and doubling).
     ///

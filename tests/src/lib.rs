@@ -4,9 +4,12 @@
 //! The targets `t`, `l1` and `l3` need the lab of that level and are run by `cargo xtask test`; the
 //! others need nothing.
 
+pub mod crds;
 pub mod exercise;
 pub mod installed;
 pub mod observer;
+pub mod routers;
+pub mod slow;
 pub mod space;
 pub mod truth;
 

@@ -66,6 +66,53 @@ fn the_account_of_a_drill_depends_on_pure_crates_only() {
     assert!(new.is_empty(), "infer-drill now depends on {new:?}");
 }
 
+/// What a cluster's objects say of it is decided without async, clock and network, too.
+#[test]
+fn a_checkup_depends_on_pure_crates_only() {
+    let crates = tree("infer-doctor");
+    assert!(crates.contains("infer-core"));
+    let new: Vec<_> = crates
+        .iter()
+        .filter(|name| !PURE.contains(&name.as_str()) && *name != "infer-doctor")
+        .collect();
+    assert!(new.is_empty(), "infer-doctor now depends on {new:?}");
+}
+
+/// What a scaffold writes depends on nothing outside, too: of Kubernetes it has the types alone, and
+/// these bring base64 and a calendar without a clock.
+#[test]
+fn a_scaffold_depends_on_pure_crates_only() {
+    const TYPES: [&str; 5] = [
+        "infer-scaffold",
+        "k8s-openapi",
+        "base64",
+        "jiff",
+        "jiff-core",
+    ];
+    let crates = tree("infer-scaffold");
+    assert!(
+        TYPES.iter().all(|name| crates.contains(*name)),
+        "{crates:?}"
+    );
+    let new: Vec<_> = crates
+        .iter()
+        .filter(|name| !PURE.contains(&name.as_str()) && !TYPES.contains(&name.as_str()))
+        .collect();
+    assert!(new.is_empty(), "infer-scaffold now depends on {new:?}");
+}
+
+/// What is said of a route is decided without async, clock and network, too.
+#[test]
+fn a_route_s_report_depends_on_pure_crates_only() {
+    let crates = tree("infer-inspect");
+    assert!(crates.contains("infer-core"));
+    let new: Vec<_> = crates
+        .iter()
+        .filter(|name| !PURE.contains(&name.as_str()) && *name != "infer-inspect")
+        .collect();
+    assert!(new.is_empty(), "infer-inspect now depends on {new:?}");
+}
+
 #[test]
 fn the_engine_depends_on_pure_crates_only() {
     let crates = tree("infer-core");
@@ -137,11 +184,20 @@ fn the_engine_s_code_reaches_for_nothing_outside() {
         "SystemTime",
         "println!",
     ];
-    for path in sources(&root().join("crates/infer-core/src")) {
+    let pure = [
+        "crates/infer-core/src",
+        "crates/infer-doctor/src",
+        "crates/infer-inspect/src",
+        "crates/infer-scaffold/src",
+    ];
+    for path in pure
+        .into_iter()
+        .flat_map(|room| sources(&root().join(room)))
+    {
         for (number, line) in code(&path) {
             for word in FORBIDDEN {
                 let place = format!("{}:{number}", path.display());
-                assert!(!line.contains(word), "{place}: `{word}` in the engine");
+                assert!(!line.contains(word), "{place}: `{word}` in a pure crate");
             }
         }
     }
@@ -162,6 +218,10 @@ fn no_rule_names_a_runtime_a_controller_or_a_sidecar() {
     assert!(names.len() >= 10, "{names:?}");
     for path in sources(&root().join("crates/infer-core/src/rules")) {
         let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
+        // A kind has its name from its makers: two kinds are called Gateway.
+        let text = text
+            .replace("kind::istiogateway", "")
+            .replace("gateways.networking.istio.io", "");
         for name in &names {
             let place = path.display();
             assert!(

@@ -1,5 +1,7 @@
 //! What `cargo xtask bench` runs: figures of the webhook and of `check`, each beside a floor.
 //!
+//! And the traffic client's stamps, beside the kernel's and beside another tool.
+//!
 //! Traffic stays on 127.0.0.1; servers are child processes that end with this one.
 
 mod check;
@@ -14,6 +16,7 @@ mod process;
 mod profile;
 mod report;
 mod serve;
+mod traffic;
 mod webhook;
 
 use clap::{Parser, Subcommand};
@@ -49,12 +52,19 @@ enum What {
     Webhook,
     /// `kubectl-infer check`
     Check,
+    Traffic(traffic::Arguments),
     #[command(hide = true)]
     Serve(serve::Arguments),
     #[command(hide = true)]
-    Parse { path: String },
+    Parse {
+        path: String,
+    },
     #[command(hide = true)]
     Profile(profile::Arguments),
+    #[command(hide = true)]
+    TrafficServer,
+    #[command(hide = true)]
+    TrafficGenerate(traffic::generate::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +79,11 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let rounds = usize::from(arguments.rounds);
+    let form = match (arguments.json, arguments.markdown) {
+        (true, _) => Form::Json,
+        (_, true) => Form::Markdown,
+        _ => Form::Text,
+    };
     let benches: &[fn(usize) -> Result<Table>] = match &arguments.what {
         None => &[webhook::run, check::run],
         Some(What::Webhook) => &[webhook::run],
@@ -76,6 +91,11 @@ fn run(arguments: &Arguments) -> Result<()> {
         Some(What::Serve(arguments)) => return serve::run(arguments),
         Some(What::Parse { path }) => return check::parse(path),
         Some(What::Profile(arguments)) => return profile::run(arguments),
+        Some(What::Traffic(traffic)) => {
+            return traffic::run(traffic, rounds, form, arguments.update.as_deref());
+        }
+        Some(What::TrafficServer) => return traffic::server::run(),
+        Some(What::TrafficGenerate(arguments)) => return traffic::generate::run(arguments),
     };
     let setting = Setting::now();
     let tables = benches
@@ -83,13 +103,12 @@ fn run(arguments: &Arguments) -> Result<()> {
         .map(|bench| bench(rounds))
         .collect::<Result<Vec<Table>>>()?;
     if let Some(page) = &arguments.update {
-        report::write_into(page, &report::render(Form::Markdown, &setting, &tables))?;
+        report::write_into(
+            page,
+            report::MARKS,
+            &report::render(Form::Markdown, &setting, &tables),
+        )?;
     }
-    let form = match (arguments.json, arguments.markdown) {
-        (true, _) => Form::Json,
-        (_, true) => Form::Markdown,
-        _ => Form::Text,
-    };
     let text = report::render(form, &setting, &tables);
     std::io::stdout()
         .write_all(text.as_bytes())

@@ -54,12 +54,18 @@ impl Process {
                 command
             }
         };
-        let started = Instant::now();
-        let mut child = command
+        command
             .arg("--tls-cert-file")
             .arg(certificate)
             .arg("--tls-private-key-file")
-            .arg(key)
+            .arg(key);
+        Process::launch(command, &format!("{which:?}"))
+    }
+
+    /// Starts a server that says as JSON on stderr where it listens, and waits until it does.
+    pub(crate) fn launch(mut command: Command, name: &str) -> Result<Process> {
+        let started = Instant::now();
+        let mut child = command
             .env_remove("KUBERNETES_SERVICE_HOST")
             .env_remove("KUBECONFIG")
             .env_remove("RUST_LOG")
@@ -67,12 +73,12 @@ impl Process {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(Error::io(format!("starting {which:?} ({command:?})")))?;
+            .map_err(Error::io(format!("starting {name} ({command:?})")))?;
         let address = child.stderr.take().and_then(listening);
         let Some(address) = address else {
             let _ = child.kill();
             let _ = child.wait();
-            return Err(Error::Failed(format!("{which:?} ended before it listened")));
+            return Err(Error::Failed(format!("{name} ended before it listened")));
         };
         Ok(Process {
             child,

@@ -9,7 +9,9 @@ use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Between these two lines a page holds what [`write_into`] puts there.
-const MARKS: [&str; 2] = ["<!-- bench: begin -->", "<!-- bench: end -->"];
+pub(crate) type Marks = [&'static str; 2];
+/// Those of the benches of this file's tables.
+pub(crate) const MARKS: Marks = ["<!-- bench: begin -->", "<!-- bench: end -->"];
 /// Above this load average of the last minute other work disturbs.
 const CALM: f64 = 3.0;
 
@@ -180,14 +182,20 @@ impl Setting {
             processor: model.map_or("unknown".to_owned(), |it| {
                 it.trim_matches([':', ' ', '\t']).to_owned()
             }),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            // The machine's; we may be bound to one of them.
+            cores: cpuinfo
+                .lines()
+                .filter(|line| line.starts_with("processor"))
+                .count()
+                .max(1),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             disturbed: load.parse().is_ok_and(|load: f64| load > CALM),
             load,
         }
     }
 
-    fn text(&self) -> String {
+    /// As a line.
+    pub(crate) fn text(&self) -> String {
         let preliminary = if self.disturbed {
             ". Preliminary: other work disturbed"
         } else {
@@ -264,25 +272,23 @@ pub(crate) fn render(form: Form, setting: &Setting, tables: &[Table]) -> String 
 }
 
 /// Puts results between the marks of a page, in place of what was there.
-pub(crate) fn write_into(page: &Path, markdown: &str) -> Result<()> {
+pub(crate) fn write_into(page: &Path, marks: Marks, markdown: &str) -> Result<()> {
     let name = page.display();
     let text = std::fs::read_to_string(page).map_err(Error::io(format!("reading {name}")))?;
-    let new = replaced(&text, markdown).ok_or_else(|| {
+    let new = replaced(&text, marks, markdown).ok_or_else(|| {
         Error::Failed(format!(
             "{name} lacks the lines `{}`",
-            MARKS.join("` and `")
+            marks.join("` and `")
         ))
     })?;
     std::fs::write(page, new).map_err(Error::io(format!("writing {name}")))
 }
 
-fn replaced(text: &str, markdown: &str) -> Option<String> {
-    let (before, rest) = text.split_once(MARKS[0])?;
-    let (_, after) = rest.split_once(MARKS[1])?;
-    Some(format!(
-        "{before}{}\n\n{markdown}\n{}{after}",
-        MARKS[0], MARKS[1]
-    ))
+fn replaced(text: &str, marks: Marks, markdown: &str) -> Option<String> {
+    let [begin, end] = marks;
+    let (before, rest) = text.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}\n\n{markdown}\n{end}{after}"))
 }
 
 #[cfg(test)]
@@ -300,10 +306,10 @@ mod tests {
     #[test]
     fn results_replace_those_before_them() {
         let page = format!("# T\n{}\nold\n{}\nend\n", MARKS[0], MARKS[1]);
-        let once = replaced(&page, "new\n").unwrap();
-        assert_eq!(replaced(&once, "new\n").unwrap(), once);
+        let once = replaced(&page, MARKS, "new\n").unwrap();
+        assert_eq!(replaced(&once, MARKS, "new\n").unwrap(), once);
         assert!(once.starts_with("# T\n") && once.ends_with("\nend\n") && !once.contains("old"));
-        assert_eq!(replaced("no marks", "x"), None);
+        assert_eq!(replaced("no marks", MARKS, "x"), None);
     }
 
     #[test]

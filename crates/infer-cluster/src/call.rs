@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
 use kube::core::{DynamicObject, Request, Status};
 use serde_json::Value;
+use std::error::Error as _;
 use std::time::Duration;
 
 /// The largest answer that is read, in bytes. A page of 500 Pods of 20 kB each has 10 MB; one
@@ -199,6 +200,8 @@ impl Cluster {
     pub(crate) fn failed(&self, asked: Asked<'_>, error: &kube::Error) -> RequestError {
         match error {
             kube::Error::Api(status) => self.refused(asked, status.code, status),
+            // Connecting, the handshake of TLS included, has the same limit as the whole.
+            _ if is_timeout(error) => self.timed_out(asked, self.request_timeout()),
             kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => {
                 RequestError::Unreachable {
                     url: self.url().to_owned(),
@@ -249,6 +252,14 @@ impl Cluster {
             },
         }
     }
+}
+
+/// Whether a timeout is among the causes.
+fn is_timeout(error: &kube::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// The API server says which right is missing; it may be another one than the one asked for, such

@@ -9,7 +9,9 @@
 pub mod address;
 pub mod disruption;
 pub mod endpoints;
+pub mod gather;
 pub mod registration;
+pub mod survey;
 
 mod access;
 mod call;

@@ -224,7 +224,7 @@ pub(crate) struct Listed {
 }
 
 /// Items of a list come without their type.
-fn typed(mut item: Value, what: What) -> Value {
+pub(crate) fn typed(mut item: Value, what: What) -> Value {
     if item.is_object() {
         item["apiVersion"] = Value::from(what.api_version());
         item["kind"] = Value::from(what.kind());

@@ -34,7 +34,23 @@ pub enum What {
     Lease,
     /// `v1` Event.
     Event,
+    /// `gateway.networking.k8s.io/v1` GatewayClass, in no namespace.
+    GatewayClass,
+    /// `gateway.networking.k8s.io/v1` Gateway.
+    Gateway,
+    /// `gateway.networking.k8s.io/v1` HTTPRoute.
+    HttpRoute,
+    /// `networking.istio.io/v1` Gateway: another kind of the same name.
+    IstioGateway,
+    /// `networking.istio.io/v1` VirtualService.
+    VirtualService,
+    /// `networking.istio.io/v1` DestinationRule.
+    DestinationRule,
 }
+
+/// Groups whose kinds come with a CRD.
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
+const ISTIO: &str = "networking.istio.io";
 
 impl What {
     /// Group (empty for core), kind, plural, and whether it lives in a namespace.
@@ -59,6 +75,12 @@ impl What {
             What::Namespace => ("", "Namespace", "namespaces", false),
             What::Lease => ("coordination.k8s.io", "Lease", "leases", true),
             What::Event => ("", "Event", "events", true),
+            What::GatewayClass => (GATEWAY_API, "GatewayClass", "gatewayclasses", false),
+            What::Gateway => (GATEWAY_API, "Gateway", "gateways", true),
+            What::HttpRoute => (GATEWAY_API, "HTTPRoute", "httproutes", true),
+            What::IstioGateway => (ISTIO, "Gateway", "gateways", true),
+            What::VirtualService => (ISTIO, "VirtualService", "virtualservices", true),
+            What::DestinationRule => (ISTIO, "DestinationRule", "destinationrules", true),
         }
     }
 

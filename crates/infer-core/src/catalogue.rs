@@ -8,16 +8,18 @@ mod runtime;
 mod sidecar;
 
 pub use controller::{
-    BodyLimit, Controller, HttpRouteSupport, IgnoredHow, Proxy, Replay, Retired, Retries, Timer,
-    TimerField, TimerRole, Unit, Unreadable, WithoutClass, nginx_size,
+    BodyLimit, Buffering, ClassBy, Controller, DrainAt, HttpRouteSupport, IgnoredHow, Proxy,
+    Replay, Retired, Retries, Setting, Timer, TimerField, TimerRole, Unit, Unreadable,
+    WithoutClass, nginx_size,
 };
 pub use runtime::{
     Gpu, GpuCount, GpuEvidence, GpuRole, Health, Host, Model, ModelIs, OnSigterm, Port, Runtime,
     Scaffold, Smoke, SmokeModel,
 };
-pub use sidecar::{Declared, Mark, Sidecar};
+pub use sidecar::{Conflict, Declared, Mark, Sidecar};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
@@ -68,6 +70,22 @@ impl Catalogue {
             sidecars: load(SIDECARS),
         }
     }
+}
+
+/// The entry of a runtime as its file says it; `None` where there is none of this name.
+pub fn runtime_document(name: &str) -> Option<Value> {
+    document(RUNTIMES, name)
+}
+
+/// The entry of a controller as its file says it; `None` where there is none of this name.
+pub fn controller_document(name: &str) -> Option<Value> {
+    document(CONTROLLERS, name)
+}
+
+fn document(files: &[(&str, &str)], name: &str) -> Option<Value> {
+    let is_of = |file: &str| file.strip_suffix(".yaml") == Some(name);
+    let (_, text) = files.iter().find(|(file, _)| is_of(file))?;
+    serde_json::from_str(text).ok()
 }
 
 /// Parses embedded entries. A test loads every one of them, so that a broken entry fails there.
@@ -136,7 +154,7 @@ mod tests {
     fn every_smoke_request_is_an_object_that_says_nothing_twice() {
         for runtime in Catalogue::builtin().runtimes {
             let (name, smoke) = (&runtime.name, &runtime.smoke);
-            let body: serde_json::Value = serde_json::from_str(&smoke.body).unwrap();
+            let body: Value = serde_json::from_str(&smoke.body).unwrap();
             let body = body.as_object().unwrap_or_else(|| panic!("{name}: {body}"));
             assert!(
                 smoke.path.starts_with('/') && !smoke.source.is_empty(),

@@ -72,10 +72,13 @@ pub fn check(engine: &Engine, objects: &[Arc<Value>]) -> Checked {
         let reviewed = review::review(engine, &reader, object, Origin::Manifest, &[]);
         checked.subjects += usize::from(reviewed.is_subject);
         if let Some(reason) = reviewed.no_controller {
+            let of_http_route = stored_kind_of(object) == Some(Kind::HttpRoute);
             let asks = rules::ALL.iter().filter(|rule| {
-                rule.checks
-                    .iter()
-                    .any(|it| matches!(it, Check::Controller(_)))
+                rule.checks.iter().any(|it| match it {
+                    Check::Controller(_) => !of_http_route,
+                    Check::HttpRouteController(_) => of_http_route,
+                    _ => false,
+                })
             });
             let rules = asks.map(|rule| rule.id).collect();
             checked.skipped.push(Unseen {
@@ -89,10 +92,15 @@ pub fn check(engine: &Engine, objects: &[Arc<Value>]) -> Checked {
             finding,
         });
         checked.findings.extend(findings);
-        if stored_kind_of(object) == Some(Kind::Ingress) && !reviewed.open.is_empty() {
-            let needs = rules::ALL
-                .iter()
-                .filter(|rule| rule.needs.contains(&Kind::Service));
+        let leads = stored_kind_of(object).filter(|kind| {
+            let routes = [Kind::Ingress, Kind::HttpRoute, Kind::VirtualService];
+            routes.contains(kind)
+        });
+        if let Some(kind) = leads.filter(|_| !reviewed.open.is_empty()) {
+            let needs = rules::ALL.iter().filter(|rule| {
+                rule.needs.contains(&Kind::Service)
+                    && rule.checks.iter().any(|it| looks_at(it, kind))
+            });
             let services = reviewed.open.join(", ");
             checked.skipped.push(Unseen {
                 object: index,
@@ -102,6 +110,17 @@ pub fn check(engine: &Engine, objects: &[Arc<Value>]) -> Checked {
         }
     }
     checked
+}
+
+/// Whether a check looks at routes of this kind.
+fn looks_at(check: &Check, kind: Kind) -> bool {
+    match check {
+        Check::Route(_) | Check::Controller(_) | Check::Object(_) => kind == Kind::Ingress,
+        Check::HttpRoute(_) | Check::HttpRouteController(_) => kind == Kind::HttpRoute,
+        Check::VirtualService(_) => kind == Kind::VirtualService,
+        Check::DestinationRule(_) => kind == Kind::DestinationRule,
+        Check::Workload(_) | Check::Service(_) | Check::Namespace(_) => false,
+    }
 }
 
 /// Whether any rule reads this kind, as a subject or beside one.

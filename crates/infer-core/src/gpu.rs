@@ -24,6 +24,13 @@ const ACCELERATORS: &[&str] = &[
     "huawei.com/Ascend",
 ];
 
+/// Whether a resource's name is that of an accelerator.
+pub fn is_accelerator(resource: &str) -> bool {
+    ACCELERATORS
+        .iter()
+        .any(|prefix| resource.starts_with(prefix))
+}
+
 /// What tells that a server is meant to run on an accelerator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
@@ -52,7 +59,7 @@ pub fn asks(workload: &Workload<'_>) -> bool {
                 .and_then(Value::as_object)
                 .into_iter()
                 .flatten()
-                .any(|(name, _)| ACCELERATORS.iter().any(|prefix| name.starts_with(prefix)))
+                .any(|(name, _)| is_accelerator(name))
         })
     })
 }

@@ -136,11 +136,11 @@ impl Kind {
     ];
 
     /// What admission may read beside a request. The kinds of Gateway API and of a mesh are left out:
-    /// their CRDs may be missing, and the webhook shall need no right to them.
+    /// their CRDs may be missing, and the webhook shall need no right to them. Ingresses are, too:
+    /// only routes of a mesh, which admission does not review, are compared with them.
     pub const AT_ADMISSION: KindSet = KindSet::of(&[
         Kind::Workload,
         Kind::Service,
-        Kind::Ingress,
         Kind::IngressClass,
         Kind::Namespace,
         Kind::Node,

@@ -4,6 +4,7 @@
 use crate::engine::Engine;
 use crate::kind::{Kind, KindSet, Mode, pod_kind_of, stored_kind_of};
 use crate::lens::{Route, ServiceView, Workload};
+use crate::object;
 use crate::pointer;
 use crate::policy::{self, Action};
 use crate::record::{Declined, Entry};
@@ -145,6 +146,7 @@ pub fn review(
             let beside = beside(engine, &world, object, kind, &mut out);
             reviewed.is_subject = beside.is_subject;
             reviewed.open = beside.open;
+            reviewed.no_controller = beside.no_controller;
         }
         (None, None) => {}
     }
@@ -163,6 +165,7 @@ pub fn review(
 struct Beside {
     is_subject: bool,
     open: Vec<String>,
+    no_controller: Option<String>,
 }
 
 /// Reviews an object of Gateway API, of Istio, or a Namespace.
@@ -180,18 +183,27 @@ fn beside<'a>(
     match kind {
         Kind::HttpRoute => {
             let route = HttpRoute::of(world, object);
-            beside.open = open(route.backends());
-            beside.is_subject = route.is_subject();
+            beside.open = open(world, route.backends());
+            beside.is_subject = route.is_subject()
+                || (route.lacks_a_service(world)
+                    && route::has_inference(world, object::namespace(object)));
             if beside.is_subject {
-                each(engine, object, out, |check, out| {
-                    if let Check::HttpRoute(check) = check {
+                let has_controller = !route.controllers().is_empty();
+                if !has_controller {
+                    beside.no_controller = no_gateway_controller(&route);
+                }
+                each(engine, object, out, |check, out| match check {
+                    Check::HttpRoute(check) => check(world, &route, out),
+                    Check::HttpRouteController(check) if has_controller => {
                         check(world, &route, out);
                     }
+                    _ => {}
                 });
             }
         }
         Kind::VirtualService => {
             let route = VirtualService::of(world, object);
+            beside.open = open(world, route.backends());
             beside.is_subject = route.is_subject(world);
             if beside.is_subject {
                 let before = out.list.len();
@@ -258,10 +270,22 @@ fn say_bypassed(findings: &mut [Finding], kind: &str) {
     }
 }
 
-/// The Services that backends name and whose end is not in sight.
-fn open<'b, 'a: 'b>(backends: impl Iterator<Item = &'b Backend<'a>>) -> Vec<String> {
-    let unseen = backends.filter(|it| it.open || it.service.is_none());
-    unseen.map(|backend| backend.host.to_owned()).collect()
+/// The Services that backends name and whose end is not in sight: one that is not there where
+/// Services were looked for is a flaw and no gap.
+fn open<'b, 'a: 'b>(
+    world: &World<'_>,
+    backends: impl Iterator<Item = &'b Backend<'a>>,
+) -> Vec<String> {
+    let known = world.reader.knows(Kind::Service);
+    let mut names: Vec<String> = Vec::new();
+    for backend in backends {
+        let is_gap =
+            backend.open || (backend.service.is_none() && backend.name.is_some() && !known);
+        if is_gap && !names.iter().any(|name| name == backend.host) {
+            names.push(backend.host.to_owned());
+        }
+    }
+    names
 }
 
 /// Says why no controller is known for an Ingress.
@@ -273,6 +297,23 @@ fn no_controller(ingress: &Value, evidence: Evidence) -> String {
         }
         _ => format!("needs the IngressClass `{class}`, not given: it names the controller"),
     }
+}
+
+/// Says why no controller is known for an HTTPRoute; `None` where it asks for no Gateway.
+fn no_gateway_controller(route: &HttpRoute<'_>) -> Option<String> {
+    let parent = route.parents.first()?;
+    Some(match (parent.gateway, parent.class, parent.class_object) {
+        (None, ..) | (Some(_), None, _) => {
+            let name = parent.name;
+            format!("needs the Gateway `{name}`, not given: its class names the controller")
+        }
+        (Some(_), Some(class), None) => {
+            format!("needs the GatewayClass `{class}`, not given: it names the controller")
+        }
+        (Some(_), Some(class), Some(_)) => {
+            format!("the controller of GatewayClass `{class}` is not in the catalogue")
+        }
+    })
 }
 
 /// The rules that run on an object, phase by phase.

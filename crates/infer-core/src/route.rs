@@ -4,18 +4,22 @@
 //! Each edge says how sure it is. Findings may rest on an assumed edge, fixes may not.
 
 mod backend;
+pub mod ejection;
+mod entry;
 mod gateway;
 mod mesh;
 pub mod timers;
 
 pub use backend::{Backend, ServiceName};
+pub use entry::Bypass;
 pub use gateway::{HttpRoute, HttpRouteRule, Parent, gateway_controller};
 pub use mesh::{
-    Bypass, DestinationRule, EVERY_SIDECAR, MeshRoute, NamedGateway, Subset, VirtualService,
-    subsets_of,
+    DestinationRule, EVERY_SIDECAR, MeshRoute, NamedGateway, READ_FOR_DESTINATION_RULE,
+    READ_FOR_VIRTUAL_SERVICE, Subset, VirtualService, has_inference, http2_pools, is_consulted_for,
+    subsets_of, upgrades_to_http2,
 };
 
-use crate::catalogue::Controller;
+use crate::catalogue::{ClassBy, Controller, Sidecar};
 use crate::kind::{Kind, pod_kind_of};
 use crate::object;
 use crate::pointer::Walk;
@@ -89,26 +93,30 @@ pub fn controllers<'a>(world: &World<'a>, ingress: &Value) -> (Vec<&'a Controlle
             .at("/spec/controller")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        let known = catalogue
+        let known: Vec<&Controller> = catalogue
             .iter()
-            .filter(|c| c.controllers.iter().any(|id| id == value));
-        return (known.collect(), Evidence::ClassObject);
+            .filter(|c| c.controllers.iter().any(|id| id == value))
+            .collect();
+        // What the IngressClass says of a controller that never reads one decides nothing: there its
+        // name counts, as where no object is in sight.
+        let by_name = |c: &&Controller| {
+            let name = object::name(class);
+            c.class_by == ClassBy::Name && c.class_names.iter().any(|known| known == name)
+        };
+        let by_name: Vec<&Controller> = catalogue.iter().filter(by_name).collect();
+        if !known.is_empty() || by_name.is_empty() {
+            return (known, Evidence::ClassObject);
+        }
+        let evidence = if by_name.iter().all(|c| has_annotations_of(ingress, c)) {
+            Evidence::Prefix
+        } else {
+            Evidence::ClassName
+        };
+        return (by_name, evidence);
     }
-    let map = ingress
-        .at("/metadata/annotations")
-        .and_then(Value::as_object);
-    let keys = map.into_iter().flat_map(Map::keys);
     let by_prefix: Vec<&Controller> = catalogue
         .iter()
-        .filter(|controller| {
-            // Keys count whatever their value: a number is a flaw of its own.
-            keys.clone().any(|key| {
-                controller
-                    .annotation_prefixes
-                    .iter()
-                    .any(|prefix| key.starts_with(prefix))
-            })
-        })
+        .filter(|controller| has_annotations_of(ingress, controller))
         .collect();
     if by_prefix.len() == 1 {
         return (by_prefix, Evidence::Prefix);
@@ -123,6 +131,19 @@ pub fn controllers<'a>(world: &World<'a>, ingress: &Value) -> (Vec<&'a Controlle
         Evidence::ClassName
     };
     (by_name, evidence)
+}
+
+/// Whether an Ingress carries an annotation of this controller. Keys count whatever their value: a
+/// number is a flaw of its own.
+fn has_annotations_of(ingress: &Value, controller: &Controller) -> bool {
+    let map = ingress
+        .at("/metadata/annotations")
+        .and_then(Value::as_object);
+    let mut keys = map.into_iter().flat_map(Map::keys);
+    keys.any(|key| {
+        let mut prefixes = controller.annotation_prefixes.iter();
+        prefixes.any(|prefix| key.starts_with(prefix))
+    })
 }
 
 /// The Services that an Ingress names, each once, with the pointer of the backend.
@@ -229,5 +250,54 @@ fn push_edge<'a>(
             servers,
             assumed,
         });
+    }
+}
+
+/// Whether a workload runs an inference server.
+pub fn is_inference(world: &World<'_>, workload: &Value) -> bool {
+    let kind = pod_kind_of(workload);
+    let template = kind.and_then(|kind| Some((kind.template, workload.at(kind.template)?)));
+    template.is_some_and(|(path, template)| !servers(world.catalogue, template, path).is_empty())
+}
+
+/// The sidecars that are put beside the server at the end of a way.
+pub fn sidecars_beside<'a>(world: &World<'a>, edge: &Edge<'_>) -> Vec<&'a Sidecar> {
+    let kind = pod_kind_of(edge.workload);
+    let Some(template) = kind.and_then(|kind| edge.workload.at(kind.template)) else {
+        return Vec::new();
+    };
+    let namespace = world.reader.namespace(object::namespace(edge.workload));
+    let catalogue: &'a [Sidecar] = &world.catalogue.sidecars;
+    let beside = catalogue
+        .iter()
+        .filter(|it| it.is_beside(template, namespace));
+    beside.collect()
+}
+
+/// Whether a port of a Service leads to a server. Where the server's own port is not known, the
+/// Service's only port does.
+pub fn leads_to(port: &Value, edge: &Edge<'_>, server: &Server<'_>, is_only: bool) -> bool {
+    let target = port
+        .get("targetPort")
+        .filter(|it| !it.is_null())
+        .or(port.get("port"));
+    let number = match target {
+        Some(Value::String(name)) => {
+            let ports = edge
+                .workload
+                .at(&server.path)
+                .and_then(|it| it.get("ports"));
+            let ports = ports.and_then(Value::as_array).into_iter().flatten();
+            let named = |it: &&Value| it.get("name").and_then(Value::as_str) == Some(name);
+            let Some(port) = ports.into_iter().find(named) else {
+                return is_only;
+            };
+            port.get("containerPort").and_then(Value::as_u64)
+        }
+        target => target.and_then(Value::as_u64),
+    };
+    match server.port {
+        Some(known) => number == Some(u64::from(known)),
+        None => is_only,
     }
 }

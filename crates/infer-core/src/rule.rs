@@ -87,6 +87,8 @@ pub enum Check {
     Service(fn(&World<'_>, &ServiceView<'_>, &mut Findings)),
     /// HTTPRoutes that lead to inference workloads.
     HttpRoute(fn(&World<'_>, &HttpRoute<'_>, &mut Findings)),
+    /// Those of them of which a controller is known, for what it does with them.
+    HttpRouteController(fn(&World<'_>, &HttpRoute<'_>, &mut Findings)),
     /// VirtualServices that lead to inference workloads, or are meant to.
     VirtualService(fn(&World<'_>, &VirtualService<'_>, &mut Findings)),
     /// DestinationRules for them.

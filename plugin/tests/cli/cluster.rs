@@ -175,12 +175,7 @@ impl Held {
             .iter()
             .any(|it| path.contains(it))
         {
-            let resource = path.rsplit('/').next().unwrap_or_default();
-            let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
-                "message": format!("pods is forbidden: User \"ann\" cannot get resource \
-                    \"pods/{resource}\" in API group \"\" in the namespace \"inference\""),
-                "reason": "Forbidden", "code": 403});
-            return answer(&mut connection, 403, &status);
+            return answer(&mut connection, 403, &forbidden(path));
         }
         if path.ends_with("/log") {
             return self.follow(&mut connection);
@@ -240,6 +235,29 @@ impl Held {
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// A refusal as RBAC words it: of a pod's subresource, or of a list.
+fn forbidden(path: &str) -> Value {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let (verb, resource, group) = match last {
+        "log" => ("get", format!("pods/{last}"), ""),
+        plural => {
+            let group = path
+                .strip_prefix("/apis/")
+                .and_then(|it| it.split('/').next());
+            ("list", plural.to_owned(), group.unwrap_or_default())
+        }
+    };
+    let place = if path.contains("/namespaces/") {
+        "in the namespace \"inference\""
+    } else {
+        "at the cluster scope"
+    };
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "message": format!("{resource} is forbidden: User \"ann\" cannot {verb} resource \
+            \"{resource}\" in API group \"{group}\" {place}"),
+        "reason": "Forbidden", "code": 403})
 }
 
 fn has_label(object: &Value, selector: &str) -> bool {

@@ -99,3 +99,89 @@ fn help_starts_with_what_a_person_types() {
         );
     }
 }
+
+#[test]
+fn every_runtime_and_controller_is_listed_and_explained_in_80_columns() {
+    let place = Place::new(&[]);
+    let list = place.run(&["explain"]).out;
+    let catalogue = infer_core::catalogue::Catalogue::builtin();
+    let runtimes = catalogue
+        .runtimes
+        .iter()
+        .map(|it| format!("runtime/{}", it.name));
+    let controllers = catalogue
+        .controllers
+        .iter()
+        .map(|it| format!("controller/{}", it.name));
+    for subject in runtimes.chain(controllers) {
+        assert!(
+            list.lines().any(|it| it.starts_with(&subject)),
+            "{subject}: {list}"
+        );
+        let run = place.run(&["explain", &subject]);
+        assert_eq!((run.code, run.err.as_str()), (0, ""), "{subject}");
+        assert!(
+            run.out.starts_with(&subject) && run.out.contains("\nsources"),
+            "{}",
+            run.out
+        );
+        let document = place.run(&["explain", &subject, "-o", "json"]).json();
+        assert_eq!(document["kind"], "ExplainReport");
+        let (kind, name) = subject.split_once('/').unwrap();
+        assert_eq!(document[kind]["name"], name);
+        // All that the file says, sources and tier among it.
+        assert!(document[kind]["sources"].is_array() && document[kind]["tier"].is_string());
+    }
+    let shown = place.run(&["explain", "controller/ingress-nginx"]).out;
+    assert!(
+        shown.lines().all(|line| line.chars().count() <= 80),
+        "{shown}"
+    );
+    session("explain-controller-ingress-nginx.txt", &shown);
+    session(
+        "explain-runtime-llama.cpp.txt",
+        &place.run(&["explain", "runtime/llama.cpp"]).out,
+    );
+    let document = place.run(&["explain", "-o", "json"]).json();
+    assert_eq!(
+        document["rules"].as_array().unwrap().len(),
+        infer_core::rules::ALL.len()
+    );
+    let rule = place
+        .run(&["explain", "no-readiness-probe", "-o", "json"])
+        .json();
+    assert_eq!(rule["rule"]["name"], "no-readiness-probe");
+}
+
+#[test]
+fn a_runtime_or_controller_that_nobody_knows_is_answered_with_those_that_are() {
+    let place = Place::new(&[]);
+    let run = place.run(&["explain", "controller/ingress-ngnix"]);
+    assert_eq!((run.code, run.out.as_str()), (1, ""));
+    assert!(
+        run.err.contains("there is no controller `ingress-ngnix`"),
+        "{}",
+        run.err
+    );
+    assert!(
+        run.err.contains("did you mean `ingress-nginx`?"),
+        "{}",
+        run.err
+    );
+    assert!(run.err.contains("traefik"), "{}", run.err);
+    let run = place.run(&["explain", "runtime/ollama"]);
+    assert!(
+        run.err.contains("the catalogue has") && run.err.contains("vllm"),
+        "{}",
+        run.err
+    );
+    // Without its kind.
+    let run = place.run(&["explain", "vllm"]);
+    assert!(
+        run.err.contains("did you mean `runtime/vllm`?"),
+        "{}",
+        run.err
+    );
+    let document = place.run(&["explain", "runtime/x", "-o", "json"]).json();
+    assert_eq!(document["errors"][0]["message"], "there is no runtime `x`");
+}

@@ -9,7 +9,11 @@ mod commands;
 #[cfg(test)]
 mod drill;
 #[cfg(test)]
+mod inspect;
+#[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod scaffold;
 #[cfg(test)]
 mod served;
 #[cfg(test)]

@@ -4,10 +4,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod changes;
+mod chapter_mesh;
 mod cluster_operations;
+mod crds;
+mod doctor;
 mod golden;
 mod ingress;
+mod inspect;
 mod install;
 mod llama;
+mod scaffold;
 mod undo;
 mod updates;

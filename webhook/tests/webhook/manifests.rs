@@ -94,7 +94,7 @@ async fn watched(kinds: KindSet) -> Vec<&'static Resource> {
 async fn the_cluster_role_allows_what_rules_read_and_nothing_else() {
     let mut kinds = KindSet::NONE;
     for rule in ALL {
-        kinds = kinds.union(rule.reads());
+        kinds = kinds.union(rule.reads().both(Kind::AT_ADMISSION));
     }
     // Admission itself tells an undo by the revisions (`admission.rs`, step 2).
     kinds = kinds.with(Kind::Revision);

@@ -3,6 +3,7 @@
 use super::Tier;
 use crate::duration;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// One ingress controller.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,19 +28,31 @@ pub struct Controller {
     /// Names that its IngressClass usually has: evidence where no IngressClass can be seen.
     #[serde(default)]
     pub class_names: Vec<String>,
+    /// Globs on the last segments of the repository of its own image, as many as the glob has:
+    /// where its Deployment is found, and with it its version.
+    #[serde(default)]
+    pub images: Vec<String>,
     /// Prefixes of its annotations.
     #[serde(default)]
     pub annotation_prefixes: Vec<String>,
+    /// How it tells an Ingress that is meant for it.
+    #[serde(default)]
+    pub class_by: ClassBy,
     /// What it does with an Ingress without a class.
     #[serde(default)]
     pub without_class: WithoutClass,
-    /// What it does with a value that it cannot read.
-    pub unreadable: Unreadable,
+    /// What it does with an annotation whose value it cannot read; none where it reads none.
+    pub unreadable: Option<Unreadable>,
     /// What forwards the requests.
     pub proxy: Proxy,
     /// Whether its proxy evaluates VirtualServices and DestinationRules.
     #[serde(default)]
     pub reads_mesh: bool,
+    /// The annotation with which it hands requests to the Service's own address, so that a mesh's
+    /// sidecar in its pods sees a Service and applies the mesh's rules.
+    pub to_service: Option<Setting>,
+    /// How it splits requests by weight itself, in words: what to write.
+    pub split: Option<String>,
     /// Its timers.
     pub timers: Vec<Timer>,
     /// What it makes of fields of an HTTPRoute that an implementation may leave out.
@@ -48,6 +61,8 @@ pub struct Controller {
     pub retries: Option<Retries>,
     /// Its limit for request bodies.
     pub body: Option<BodyLimit>,
+    /// What it does with an answer that comes piece by piece; none where it hands each piece on.
+    pub buffering: Option<Buffering>,
 }
 
 impl Controller {
@@ -85,6 +100,8 @@ pub enum Proxy {
     Envoy,
     /// Traefik, which is its own.
     Traefik,
+    /// Google Cloud's load balancer, outside of the cluster.
+    GoogleCloud,
 }
 
 impl Proxy {
@@ -94,6 +111,7 @@ impl Proxy {
             Proxy::Nginx => "NGINX",
             Proxy::Envoy => "Envoy",
             Proxy::Traefik => "Traefik",
+            Proxy::GoogleCloud => "Google Cloud's load balancer",
         }
     }
 }
@@ -130,17 +148,61 @@ pub struct Retries {
     /// Annotations that let it repeat a POST that was sent.
     #[serde(default)]
     pub replays_post: Vec<Replay>,
+    /// The conditions of a VirtualService's `retryOn` under which it repeats a request that has
+    /// reached the server. A status code in that list is one, whichever it is.
+    #[serde(default)]
+    pub retry_on: Vec<String>,
 }
 
 /// An annotation that lets a controller repeat a POST that was sent.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Replay {
-    /// The annotation.
+    /// The annotation: words apart by spaces or commas.
     pub annotation: String,
     /// The words in its value that do; none listed means any value.
     #[serde(default)]
     pub words: Vec<String>,
+    /// The annotation and the value that switch repeating off all the same.
+    pub unless: Option<Setting>,
+}
+
+impl Replay {
+    /// The words of this value that let a sent POST be repeated.
+    pub fn words_in<'v>(&self, value: &'v str) -> Vec<&'v str> {
+        let each = value.split([' ', ',', '\t']).filter(|it| !it.is_empty());
+        let counts = |word: &&str| self.words.is_empty() || self.words.iter().any(|w| w == word);
+        each.filter(counts).collect()
+    }
+}
+
+/// What a controller does with an answer that comes piece by piece.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Buffering {
+    /// Whether it collects the pieces where nothing is set. A server that sends
+    /// `X-Accel-Buffering: no` switches that off for its answer (nginx/nginx.org
+    /// ngx_http_proxy_module.xml, `proxy_buffering`).
+    pub by_default: bool,
+    /// The annotation of the Ingress that switches it.
+    pub annotation: Option<String>,
+    /// The annotation's value that switches it on.
+    pub on: Option<String>,
+    /// The annotation's value that switches it off.
+    pub off: Option<String>,
+    /// What else sets it and is not read here, in words.
+    pub elsewhere: Option<String>,
+}
+
+/// How a controller tells an Ingress that is meant for it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassBy {
+    /// By `spec.controller` of the IngressClass.
+    #[default]
+    Controller,
+    /// By the name of the class alone: the IngressClass is not read.
+    Name,
 }
 
 /// What a controller does with an Ingress without a class.
@@ -164,8 +226,7 @@ pub enum Unreadable {
     Rejected,
 }
 
-/// A timer, and what sets it. Where several places set it, the first that does counts, in the order
-/// `annotation`, `fields`.
+/// A timer, and what sets it. Where several fields set it, the shortest counts.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Timer {
@@ -173,19 +234,61 @@ pub struct Timer {
     pub role: TimerRole,
     /// The annotation of the Ingress that sets it.
     pub annotation: Option<String>,
+    /// The annotation's older name, which counts where `annotation` is not there.
+    pub alias: Option<String>,
     /// The fields of routes and traffic policies that set it.
     #[serde(default)]
     pub fields: Vec<TimerField>,
     /// What else sets it and is not read here, in words: a ConfigMap, a policy kind.
     pub elsewhere: Option<String>,
-    /// How its value is written in the annotation; a field's own is Gateway API's.
+    /// How its value is written in the annotation, or elsewhere; a field's own is Gateway API's.
     pub unit: Unit,
     /// Its value where nothing sets it, in seconds; none where there is no limit.
     pub default_seconds: Option<u32>,
-    /// The value that switches it off.
-    pub off: Option<String>,
+    /// What its default is at least where a route sets the timer of the whole answer, in seconds: it
+    /// then follows that timer, and is off where that is.
+    pub default_beside_whole: Option<u32>,
+    /// The annotation's values that switch it off.
+    #[serde(default)]
+    pub off: Vec<String>,
+    /// Whether a zero in the annotation means the default, and not zero or off.
+    #[serde(default)]
+    pub zero_is_default: bool,
+    /// What ends the requests, for the role `drain`.
+    #[serde(default)]
+    pub at: Vec<DrainAt>,
     /// A trap, in words.
     pub note: Option<String>,
+}
+
+impl Timer {
+    /// The annotation that sets this timer on an object, by whichever name, with its value.
+    pub fn annotated<'a>(&'a self, object: &'a Value) -> Option<(&'a str, &'a str)> {
+        let names = self.annotation.iter().chain(&self.alias);
+        let mut set = names
+            .filter_map(|name| Some((name.as_str(), crate::object::annotation(object, name)?)));
+        set.next()
+    }
+
+    /// Whether this value of the annotation switches the timer off.
+    pub fn is_off(&self, text: &str) -> bool {
+        self.off.iter().any(|off| off == text)
+    }
+
+    /// Whether the controller can read this value of the annotation.
+    pub fn reads(&self, text: &str) -> bool {
+        self.is_off(text) || self.unit.read(text).is_some()
+    }
+}
+
+/// What makes a proxy end the requests that are under way.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum DrainAt {
+    /// It reads a changed configuration: any route anywhere.
+    Reload,
+    /// Its pod ends.
+    End,
 }
 
 /// A field that sets a timer.
@@ -307,6 +410,24 @@ mod tests {
         assert_eq!(nginx_size("0"), Some(0));
         assert_eq!(nginx_size("10Gi"), None);
         assert_eq!(nginx_size("ten"), None);
+    }
+
+    #[test]
+    fn a_list_of_conditions_is_apart_by_spaces_or_commas() {
+        let some = Replay {
+            annotation: "x".to_owned(),
+            words: vec!["5xx".to_owned(), "reset".to_owned()],
+            unless: None,
+        };
+        assert_eq!(some.words_in("connect-failure, 5xx"), ["5xx"]);
+        assert_eq!(some.words_in("error reset"), ["reset"]);
+        assert!(some.words_in("reset-before-request").is_empty());
+        let any = Replay {
+            words: Vec::new(),
+            ..some
+        };
+        assert_eq!(any.words_in("true"), ["true"]);
+        assert!(any.words_in(" ").is_empty());
     }
 
     #[test]

@@ -42,8 +42,14 @@ pub struct Runtime {
     pub model: Model,
     /// The smallest request that shows that it generates.
     pub smoke: Smoke,
+    /// Whether its API takes HTTP/2 without TLS (h2c); none where nobody looked.
+    #[serde(default)]
+    pub http2: Option<bool>,
     /// Its accelerators.
     pub gpu: Gpu,
+    /// How a manifest starts it from nothing; none where nobody wrote that down.
+    #[serde(default)]
+    pub scaffold: Option<Scaffold>,
 }
 
 /// How a server's images are recognised.
@@ -229,4 +235,54 @@ pub enum GpuRole {
     UnknownWhen,
     /// Set at all, the count cannot be known.
     Unknown,
+}
+
+/// What a manifest needs that starts a server from nothing. In words, `{path}`, `{repo}`, `{file}`,
+/// `{name}`, `{port}`, `{gpus}` and `{seconds}` are filled in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scaffold {
+    /// The image without an accelerator, pinned.
+    pub image: String,
+    /// The image for accelerators, pinned.
+    pub gpu_image: String,
+    /// Words of every start: address and port are said, whatever the defaults are.
+    pub args: Vec<String>,
+    /// What a local model is.
+    pub model_is: ModelIs,
+    /// Words that name a local model by `{path}`; they come first.
+    pub model_path: Vec<String>,
+    /// Words that give a local model the `{name}` that requests use.
+    #[serde(default)]
+    pub model_name: Vec<String>,
+    /// Words that make it download `{repo}` from Hugging Face; they come first.
+    pub hub: Vec<String>,
+    /// The same for one `{file}` of `{repo}`; empty where it takes whole repositories only.
+    #[serde(default)]
+    pub hub_file: Vec<String>,
+    /// The environment variable that says where it keeps downloads.
+    pub cache_env: String,
+    /// The environment variable that holds a token of Hugging Face.
+    pub token_env: String,
+    /// Words that spread the model over `{gpus}` accelerators, where it does not by itself.
+    #[serde(default)]
+    pub gpus: Vec<String>,
+    /// Words that make it serve on for `{seconds}` after SIGTERM, where it can.
+    #[serde(default)]
+    pub drain: Vec<String>,
+    /// Whether several accelerators talk through `/dev/shm`, which is 64 MiB in a container.
+    #[serde(default)]
+    pub shared_memory: bool,
+    /// Where this was read.
+    pub source: String,
+}
+
+/// What a local model is.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelIs {
+    /// One file.
+    File,
+    /// A directory.
+    Directory,
 }

@@ -1,5 +1,6 @@
 //! The schema of a mesh's sidecar: how it is declared, and how it is told to wait.
 
+use super::Timer;
 use crate::object;
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,6 +23,16 @@ pub struct Sidecar {
     pub namespace_declares: Vec<Mark>,
     /// Marks on the Namespace that refuse it.
     pub namespace_refuses: Vec<Mark>,
+    /// First words of a Service port's name, and values of its `appProtocol`, from which it takes
+    /// the protocol; empty where it does not look at them.
+    #[serde(default)]
+    pub port_protocols: Vec<String>,
+    /// Marks on one Namespace that contradict each other.
+    #[serde(default)]
+    pub namespace_conflicts: Vec<Conflict>,
+    /// Marks on one pod template that contradict each other.
+    #[serde(default)]
+    pub pod_conflicts: Vec<Conflict>,
     /// Marks on the pod template that make it a native sidecar, which ends after the server.
     pub native: Vec<Mark>,
     /// How long it waits after SIGTERM where nothing is said, in seconds.
@@ -32,6 +43,26 @@ pub struct Sidecar {
     pub value: String,
     /// The setting inside a person's own annotation that does the same, if it has settings.
     pub setting: Option<String>,
+    /// Its timers, on the way from a client to the server beside it.
+    #[serde(default)]
+    pub timers: Vec<Timer>,
+}
+
+/// Marks that contradict each other.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Conflict {
+    /// The marks.
+    pub marks: Vec<Mark>,
+    /// What happens where an object carries all of them, in words.
+    pub effect: String,
+}
+
+impl Conflict {
+    /// Whether an object carries all of its marks.
+    pub fn on(&self, object: &Value) -> bool {
+        self.marks.iter().all(|mark| mark.on(object))
+    }
 }
 
 /// A label or annotation, with the values that count; none listed means any.
@@ -46,7 +77,8 @@ pub struct Mark {
 }
 
 impl Mark {
-    fn on(&self, object: &Value) -> bool {
+    /// Whether an object carries it.
+    pub fn on(&self, object: &Value) -> bool {
         let counts = |value: &str| self.values.is_empty() || self.values.iter().any(|v| v == value);
         object::label(object, &self.key).is_some_and(counts)
             || object::annotation(object, &self.key).is_some_and(counts)
@@ -77,6 +109,38 @@ impl Sidecar {
             .then_some(Declared::Namespace)
     }
 
+    /// Whether a Namespace asks for it.
+    pub fn declared_by_namespace(&self, namespace: &Value) -> bool {
+        let any = |marks: &[Mark]| marks.iter().any(|mark| mark.on(namespace));
+        any(&self.namespace_declares) && !any(&self.namespace_refuses)
+    }
+
+    /// Whether it is put beside the server of a pod template, however it ends.
+    pub fn is_beside(&self, template: &Value, namespace: Option<&Value>) -> bool {
+        let any = |marks: &[Mark]| marks.iter().any(|mark| mark.on(template));
+        !any(&self.pod_refuses)
+            && (any(&self.pod_declares)
+                || namespace.is_some_and(|namespace| self.declared_by_namespace(namespace)))
+    }
+
+    /// The protocol that it reads from a Service's port; `None` where it has to guess.
+    pub fn protocol_of<'v>(&self, port: &'v Value) -> Option<&'v str> {
+        let text = |member: &str| port.get(member).and_then(Value::as_str);
+        let known = |word: &&str| {
+            self.port_protocols
+                .iter()
+                .any(|it| it.eq_ignore_ascii_case(word))
+        };
+        match text("appProtocol") {
+            // Kubernetes' own names (KEP-3726).
+            Some("kubernetes.io/h2c") => Some("http2"),
+            Some("kubernetes.io/ws") => Some("http"),
+            Some("kubernetes.io/wss") => Some("https"),
+            Some(protocol) => Some(first_word(protocol)).filter(known),
+            None => text("name").map(first_word).filter(known),
+        }
+    }
+
     /// The annotation's value that makes it wait so many seconds.
     pub fn wait(&self, seconds: u32) -> String {
         self.value.replace("{seconds}", &seconds.to_string())
@@ -93,6 +157,16 @@ impl Sidecar {
             .find(|c: char| !c.is_ascii_alphanumeric())
             .unwrap_or(text.len());
         crate::duration::parse(&text[..end])
+    }
+}
+
+/// The word before the first hyphen; `grpc-web` is one word (istio/istio pkg/config/kube/conversion.go
+/// `ConvertProtocol`).
+fn first_word(name: &str) -> &str {
+    const WITH_HYPHEN: &str = "grpc-web";
+    match name.get(..WITH_HYPHEN.len()) {
+        Some(start) if start.eq_ignore_ascii_case(WITH_HYPHEN) => start,
+        _ => name.split('-').next().unwrap_or(name),
     }
 }
 
@@ -124,6 +198,24 @@ mod tests {
     }
 
     #[test]
+    fn a_namespace_declares_by_revision_too_and_refuses_both() {
+        let plain = json!({"metadata": {}});
+        let declared = |labels: Value| {
+            let namespace = json!({"metadata": {"labels": labels}});
+            istio().declared(&plain, Some(&namespace))
+        };
+        let by_revision = json!({"istio.io/rev": "canary"});
+        assert_eq!(declared(by_revision), Some(Declared::Namespace));
+        assert_eq!(declared(json!({"team": "x"})), None);
+        for refusing in [
+            json!({"istio.io/rev": "canary", "istio-injection": "disabled"}),
+            json!({"istio-injection": "enabled", "istio.io/dataplane-mode": "ambient"}),
+        ] {
+            assert_eq!(declared(refusing.clone()), None, "{refusing}");
+        }
+    }
+
+    #[test]
     fn not_where_refused_native_or_ambient() {
         let namespace = json!({"metadata": {"labels": {"istio-injection": "enabled"}}});
         for metadata in [
@@ -151,5 +243,51 @@ mod tests {
             Some(60)
         );
         assert_eq!(istio().waits("concurrency: 2"), None);
+    }
+
+    #[test]
+    fn a_port_says_its_protocol_by_field_or_first_word() {
+        let istio = istio();
+        let of = |port: Value| istio.protocol_of(&port).map(str::to_owned);
+        for (port, protocol) in [
+            (json!({"name": "http"}), Some("http")),
+            (json!({"name": "HTTP-api"}), Some("HTTP")),
+            (json!({"name": "grpc-web-x"}), Some("grpc-web")),
+            (json!({"name": "grpc-x"}), Some("grpc")),
+            (json!({"name": "api"}), None),
+            (json!({"name": "httpx"}), None),
+            (json!({}), None),
+            (
+                json!({"name": "http", "appProtocol": "kubernetes.io/h2c"}),
+                Some("http2"),
+            ),
+            (
+                json!({"name": "http", "appProtocol": "example.com/own"}),
+                None,
+            ),
+        ] {
+            assert_eq!(of(port.clone()).as_deref(), protocol, "{port}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_needs_all_of_its_marks() {
+        let istio = istio();
+        let speaks = |labels: Value| {
+            let object = json!({"metadata": {"labels": labels}});
+            istio.namespace_conflicts.iter().any(|it| it.on(&object))
+        };
+        assert!(speaks(
+            json!({"istio-injection": "enabled", "istio.io/rev": "x"})
+        ));
+        assert!(speaks(
+            json!({"istio.io/rev": "x", "istio.io/dataplane-mode": "ambient"})
+        ));
+        assert!(!speaks(
+            json!({"istio-injection": "disabled", "istio.io/rev": "x"})
+        ));
+        assert!(!speaks(
+            json!({"istio-injection": "enabled", "istio.io/dataplane-mode": "none"})
+        ));
     }
 }

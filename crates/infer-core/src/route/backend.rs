@@ -21,7 +21,7 @@ impl<'a> ServiceName<'a> {
     /// A name without a dot is a Service of the route's own namespace, every other name is taken
     /// as it is (istio/istio pkg/config/resource, `ResolveShortnameToFQDN`).
     pub fn of_host(host: &'a str, namespace: &'a str) -> Option<ServiceName<'a>> {
-        if host.is_empty() || host.contains('*') {
+        if host.is_empty() || host.contains(['*', ':']) {
             return None;
         }
         let mut labels = host.split('.');
@@ -104,7 +104,15 @@ mod tests {
         assert_eq!(name("llama"), Some(("own", "llama")));
         assert_eq!(name("llama.ns.svc.cluster.local"), Some(("ns", "llama")));
         assert_eq!(name("llama.ns.svc"), Some(("ns", "llama")));
-        for other in ["example.com", "llama.ns", "*.ns.svc", "*", ""] {
+        for other in [
+            "example.com",
+            "llama.ns",
+            "*.ns.svc",
+            "*",
+            "",
+            "10.0.0.1",
+            "::1",
+        ] {
             assert_eq!(name(other), None, "{other}");
         }
     }

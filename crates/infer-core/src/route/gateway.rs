@@ -96,6 +96,12 @@ impl<'a> HttpRoute<'a> {
         self.backends().any(|backend| !backend.edges.is_empty())
     }
 
+    /// Whether it names a Service that is not there, where Services were looked for.
+    pub fn lacks_a_service(&self, world: &World<'_>) -> bool {
+        let lacks = |it: &Backend<'_>| it.name.is_some() && it.service.is_none();
+        world.reader.knows(Kind::Service) && self.backends().any(lacks)
+    }
+
     /// How long a generation behind this route may take.
     pub fn longest_generation(&self, policy: &Policy) -> u32 {
         backend::longest(self.backends(), policy)

@@ -18,17 +18,17 @@ pub(super) static RULE: Rule = Rule {
 
 fn check(_: &World<'_>, route: &Route<'_>, findings: &mut Findings) {
     for controller in &route.controllers {
+        let Some(unreadable) = controller.unreadable else {
+            continue;
+        };
         for timer in &controller.timers {
-            let Some(key) = &timer.annotation else {
+            let Some((key, text)) = timer.annotated(route.object) else {
                 continue;
             };
-            let Some(text) = route.annotation(key) else {
-                continue;
-            };
-            if timer.unit.read(text).is_some() || timer.off.as_deref() == Some(text) {
+            if timer.reads(text) {
                 continue;
             }
-            let effect = match controller.unreadable {
+            let effect = match unreadable {
                 Unreadable::FallsBack => match timer.default_seconds {
                     Some(seconds) => format!("in silence it uses its default of {seconds} s"),
                     None => "in silence it sets no limit, which is its default".to_owned(),

@@ -1,10 +1,13 @@
 //! The keepers. xtask starts them itself; nobody types them.
 
 use std::ffi::OsString;
+use std::time::Instant;
 
 use clap::Args;
 use xtask::contain::keeper::Keeper;
+use xtask::lab::Lab as Session;
 use xtask::lab::inside::{self, Spec};
+use xtask::lab::routers::{self, Router};
 use xtask::{Error, Result, error, say};
 
 #[derive(Debug, Args)]
@@ -23,6 +26,12 @@ pub(crate) struct Lab {
     spec: String,
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Routers {
+    #[arg(required = true)]
+    routers: Vec<Router>,
 }
 
 #[derive(Debug, Args)]
@@ -66,4 +75,26 @@ pub(crate) fn lab(arguments: &Lab) -> Result<i32> {
         }
         ended => ended,
     }
+}
+
+/// Starts routers in the lab that we are in; prints where they are, JSON, one a line.
+pub(crate) fn routers(arguments: &Routers) -> Result<i32> {
+    let lab = Session::current().ok_or_else(|| {
+        Error::Failed("this is no lab.\nThen: cargo xtask lab l3 --with ROUTER -- COMMAND".into())
+    })?;
+    for router in &arguments.routers {
+        let began = Instant::now();
+        let running = routers::start(&lab, *router)?;
+        say::line(&format!(
+            "lab: {} serves at http://{}, its Envoy's admin is http://{} ({})",
+            router.name(),
+            running.http,
+            running.admin,
+            say::duration(began.elapsed())
+        ));
+        let json = serde_json::to_string(&running)
+            .map_err(|error| Error::Failed(format!("describing a router: {error}")))?;
+        say::result(&json);
+    }
+    Ok(0)
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use clap::Args;
+use xtask::lab::routers::Router;
 use xtask::lab::{self, Level, Options};
 use xtask::{Error, Result, contain, say, workspace};
 
@@ -28,6 +29,10 @@ pub(crate) struct Arguments {
     /// Copy the servers' logs to this directory at the end
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
+    /// Routers to start first: real control planes with real Envoys (l1 and l3). Where each serves is
+    /// said, and is in INFER_LAB_STATE/routers/NAME.json
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    with: Vec<Router>,
     /// The command, for example `kubectl get namespaces` or `bash`
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -40,6 +45,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32> {
     let logs = arguments.logs.map(std::path::absolute).transpose();
     let options = Options {
         logs: logs.map_err(Error::io("resolving --logs"))?,
+        with: arguments.with,
         ..Options::new(arguments.level)
     };
     match lab::run(&options, &arguments.command) {

@@ -40,6 +40,8 @@ enum Command {
     #[command(hide = true)]
     InsideLab(inside::Lab),
     #[command(hide = true)]
+    InsideRouter(inside::Routers),
+    #[command(hide = true)]
     InsideDemo,
     #[command(hide = true)]
     InsideDemoCrash,
@@ -57,6 +59,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<i32> {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::InsideKeep(arguments) => inside::keep(&arguments),
         Command::InsideLab(arguments) => inside::lab(&arguments),
+        Command::InsideRouter(arguments) => inside::routers(&arguments),
         Command::InsideDemo => demo::inside(),
         Command::InsideDemoCrash => demo::inside_crash(),
     }

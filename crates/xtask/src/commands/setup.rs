@@ -6,7 +6,8 @@ use xtask::{Error, Result, say};
 
 /// Get the lab's parts into the cache
 ///
-/// Kubernetes and containerd are built from Go modules; etcd, NGINX, llama-server and the node's
+/// Kubernetes, containerd, istiod and Contour are built from Go modules, which takes half an hour on
+/// two cores; Envoy comes from PyPI, CRDs from Go modules; etcd, NGINX, llama-server and the node's
 /// tools are unpacked from Debian packages, and nothing is installed; models are written. Where
 /// KUBEBUILDER_ASSETS holds etcd, kube-apiserver and kubectl, those are taken. The cache is
 /// $INFER_LAB_CACHE, else $XDG_CACHE_HOME/kubectl-infer, else ~/.cache/kubectl-infer.

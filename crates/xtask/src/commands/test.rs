@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::Value;
+use xtask::lab::routers::Router;
 use xtask::lab::{self, Level, Options};
 use xtask::{Error, Result, contain, parts, say, workspace};
 
@@ -127,7 +128,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
         }
     };
     if arguments.fast {
-        let names = ["lab parts", "lab t", "lab l1", "lab l3", "leftovers"];
+        let names = [
+            "lab parts",
+            "lab routers",
+            "lab t",
+            "lab l1",
+            "lab l3",
+            "leftovers",
+        ];
         skip(&mut report, &names, "--fast");
         return Ok(report.close(began.elapsed()));
     }
@@ -137,11 +145,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<i32> {
     if !report.last_passed() {
         skip(
             &mut report,
-            &["lab t", "lab l1", "lab l3", "leftovers"],
+            &["lab routers", "lab t", "lab l1", "lab l3", "leftovers"],
             "no lab",
         );
         return Ok(report.close(began.elapsed()));
     }
+    // Tests of l1 and l3 start them where they need one, and say so where there is none.
+    report.lab_step("lab routers", workspace::requires(Level::L3), || {
+        let mut wanted = Vec::new();
+        for router in Router::ALL {
+            wanted.extend(router.all_parts()?);
+        }
+        wanted.sort_by_key(|part| part.name);
+        wanted.dedup_by_key(|part| part.name);
+        parts::ensure(&wanted).map(|_| Outcome::Passed)
+    })?;
     let filter = arguments.lab_filter.as_deref();
     for (name, level) in [
         ("lab t", Level::T),

@@ -5,10 +5,11 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::mount::MountFlags;
 
+use super::routers::Router;
 use super::{Level, loopback, node, servers};
 use crate::contain::keeper::{self, Keeper};
 use crate::say::Clock;
@@ -36,6 +37,8 @@ pub struct Spec {
     pub own_programs: PathBuf,
     /// Where to copy the servers' logs at the end.
     pub logs: Option<PathBuf>,
+    /// Routers to start before the command.
+    pub with: Vec<Router>,
     /// When xtask began, so that the times in messages count from there.
     #[serde(with = "clock")]
     pub clock: Clock,
@@ -164,12 +167,43 @@ fn run_in(spec: &Spec, keeper: &mut Keeper, command: &[OsString]) -> Result<i32>
     let Some((program, arguments)) = command.split_first() else {
         return Err(Error::Failed("no command to run in the lab".into()));
     };
+    let others = |pid, _| {
+        if let Some(server) = servers.iter().find(|server| server.pid == pid) {
+            say::line(&format!(
+                "lab: {} ended while the command was running. The end of its log:\n{}",
+                server.name,
+                server.log_tail()
+            ));
+        }
+    };
+    if !spec.with.is_empty() {
+        // In a process of its own, because it is what a person in the lab may run as well.
+        let mut starter = Command::new(crate::workspace::own_program()?);
+        starter
+            .arg("inside-router")
+            .args(spec.with.iter().map(|router| router.name()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        settle(spec, &mut starter);
+        let code = keeper.run(&mut starter, others)?;
+        if code != 0 {
+            return Err(Error::Failed(format!(
+                "the routers did not start (exit code {code}; see above)"
+            )));
+        }
+    }
     let mut command = Command::new(program);
     command.args(arguments);
+    settle(spec, &mut command);
+    keeper.run(&mut command, others)
+}
+
+/// Gives a program of the lab its environment.
+fn settle(spec: &Spec, command: &mut Command) {
     for name in STRAY {
         command.env_remove(name);
     }
-    let mut path = bin.into_os_string();
+    let mut path = spec.state.join("bin").into_os_string();
     if let Some(rest) = std::env::var_os("PATH") {
         path.push(":");
         path.push(rest);
@@ -187,15 +221,6 @@ fn run_in(spec: &Spec, keeper: &mut Keeper, command: &[OsString]) -> Result<i32>
     } else {
         command.env_remove("KUBECONFIG");
     }
-    keeper.run(&mut command, |pid, _| {
-        if let Some(server) = servers.iter().find(|server| server.pid == pid) {
-            say::line(&format!(
-                "lab: {} ended while the command was running. The end of its log:\n{}",
-                server.name,
-                server.log_tail()
-            ));
-        }
-    })
 }
 
 fn copy_logs(from: &Path, to: &Path) {

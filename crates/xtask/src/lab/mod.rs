@@ -6,11 +6,13 @@
 //! with the lab, also after `kill -9`. Two labs use the same path and addresses, and do not meet.
 
 pub mod exercise;
+pub mod http;
 pub mod https;
 pub mod inside;
 pub mod loopback;
 pub mod node;
 pub mod pki;
+pub mod routers;
 pub mod servers;
 pub mod session;
 pub mod start;

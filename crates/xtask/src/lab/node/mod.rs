@@ -66,7 +66,7 @@ pub fn prepare(spec: &Spec, needs: &Needs) -> Result<Server> {
     if let Some(directory) = spec.program("containerd-shim-runc-v2")?.parent() {
         command.env("PATH", path_with(directory));
     }
-    Server::start(spec, "containerd", &mut command)
+    Server::start(&spec.state, "containerd", &mut command)
 }
 
 /// Imports the lab's images. May run while the API server starts.
@@ -143,7 +143,7 @@ pub fn start(
         ("kubelet", kubelet),
         ("kube-proxy", proxy),
     ] {
-        servers.push(Server::start(spec, name, &mut command)?);
+        servers.push(Server::start(&spec.state, name, &mut command)?);
     }
     wait(spec, servers, keeper)
 }

@@ -1,0 +1,277 @@
+use super::*;
+use crate::Engine;
+use crate::check::snapshot_of;
+use crate::snapshot::Reader;
+use serde_json::json;
+use std::sync::Arc;
+
+const ISTIO: &str = "networking.istio.io/v1";
+
+fn meta(name: &str, namespace: &str) -> Value {
+    json!({"name": name, "namespace": namespace})
+}
+
+fn virtual_service(namespace: &str, spec: &Value) -> Value {
+    json!({"apiVersion": ISTIO, "kind": "VirtualService", "metadata": meta("vs", namespace),
+        "spec": spec})
+}
+
+/// A VirtualService for these hosts that sends everything to `to`.
+fn route_to(namespace: &str, hosts: &Value, to: &str) -> Value {
+    let http = json!([{"route": [{"destination": {"host": to}}]}]);
+    virtual_service(namespace, &json!({"hosts": hosts, "http": http}))
+}
+
+fn rule_for(namespace: &str, host: &str) -> Value {
+    json!({"apiVersion": ISTIO, "kind": "DestinationRule", "metadata": meta("dr", namespace),
+        "spec": {"host": host}})
+}
+
+/// A Service of this name with a model server behind it.
+fn server(namespace: &str, name: &str) -> [Value; 2] {
+    let labels = json!({"app": name});
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta(name, namespace),
+        "spec": {"containers": [{"name": "s", "image": "ghcr.io/ggml-org/llama.cpp:server"}]}});
+    pod["metadata"]["labels"] = labels.clone();
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": meta(name, namespace),
+        "spec": {"selector": labels, "ports": [{"port": 80}]}});
+    [pod, service]
+}
+
+fn ingress(namespace: &str, host: &str, service: &str, annotations: &Value) -> Value {
+    let mut metadata = meta("front", namespace);
+    metadata["annotations"] = annotations.clone();
+    let backend = json!({"service": {"name": service, "port": {"number": 80}}});
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata,
+        "spec": {"rules": [{"host": host, "http": {"paths": [{"backend": backend}]}}]}})
+}
+
+fn of_nginx() -> Value {
+    json!({"nginx.ingress.kubernetes.io/proxy-read-timeout": "600"})
+}
+
+/// Shows `look` the first of these objects in the world of all of them.
+fn with<T>(objects: &[Value], look: impl FnOnce(&World<'_>, &Value) -> T) -> T {
+    let engine = Engine::builtin();
+    let all: Vec<Arc<Value>> = objects.iter().cloned().map(Arc::new).collect();
+    let snapshot = snapshot_of(&all);
+    let reader = Reader::new(&snapshot);
+    let world = World {
+        catalogue: &engine.catalogue,
+        policy: &engine.policy,
+        reader: &reader,
+    };
+    look(&world, &all[0])
+}
+
+fn ends(objects: &[Value]) -> usize {
+    with(objects, |world, first| {
+        let read = VirtualService::of(world, first);
+        let edges = read.backends().map(|it| it.edges.len());
+        edges.sum()
+    })
+}
+
+#[test]
+fn a_destination_names_a_service_of_its_own_namespace_or_in_full() {
+    let [pod, service] = server("a", "llama");
+    let seen = |from: &str, to: &str| {
+        ends(&[
+            route_to(from, &json!(["x"]), to),
+            pod.clone(),
+            service.clone(),
+        ])
+    };
+    assert_eq!(seen("a", "llama"), 1);
+    assert_eq!(seen("b", "llama"), 0);
+    assert_eq!(seen("b", "llama.a.svc.cluster.local"), 1);
+    assert_eq!(seen("b", "llama.a.svc"), 1);
+    assert_eq!(seen("a", "llama.example"), 0);
+    // A namespace that is left out joins, on either side.
+    assert_eq!(seen("", "llama"), 1);
+    let [pod, service] = server("", "llama");
+    assert_eq!(
+        ends(&[route_to("a", &json!(["x"]), "llama"), pod, service]),
+        1
+    );
+}
+
+fn gateways(object: &Value, gateway: Value) -> Vec<(bool, bool)> {
+    with(&[object.clone(), gateway], |world, first| {
+        let read = VirtualService::of(world, first);
+        let each = read.gateways.iter();
+        each.map(|it| (it.is_missing, it.takes_no_host)).collect()
+    })
+}
+
+#[test]
+fn a_gateway_is_found_in_its_namespace_and_may_take_no_host() {
+    let gateway = |namespace: &str, hosts: &Value| {
+        json!({"apiVersion": ISTIO, "kind": "Gateway", "metadata": meta("edge", namespace),
+            "spec": {"servers": [{"hosts": hosts}]}})
+    };
+    let named =
+        |name: &str| virtual_service("a", &json!({"hosts": ["m.example"], "gateways": [name]}));
+    let infra = |hosts: &Value| gateways(&named("infra/edge"), gateway("infra", hosts));
+    for taken in ["*", "*.example", "m.example", "*/*", "a/m.example"] {
+        assert_eq!(infra(&json!([taken])), [(false, false)], "{taken}");
+    }
+    for other in ["n.example", "b/*", "./*", "*.other"] {
+        assert_eq!(infra(&json!([other])), [(false, true)], "{other}");
+    }
+    let all = json!(["*"]);
+    assert_eq!(
+        gateways(&named("edge"), gateway("a", &all)),
+        [(false, false)]
+    );
+    assert_eq!(
+        gateways(&named("edge"), gateway("infra", &all)),
+        [(true, false)]
+    );
+    // One that istiod makes from a Gateway of Gateway API is no object.
+    let made = named("infra/x-istio-autogenerated-k8s-gateway");
+    assert_eq!(gateways(&made, gateway("infra", &all)), [(false, false)]);
+    // `mesh` is none.
+    assert_eq!(gateways(&named("mesh"), gateway("infra", &all)), []);
+}
+
+fn passes_by(objects: &[Value]) -> bool {
+    with(objects, |world, first| {
+        VirtualService::of(world, first).bypass.is_some()
+    })
+}
+
+#[test]
+fn an_entry_passes_by_unless_its_proxy_reads_istio_s_objects() {
+    let [pod, service] = server("a", "llama");
+    let by = |route: &Value, entry: Value| {
+        passes_by(&[route.clone(), pod.clone(), service.clone(), entry])
+    };
+    let route = route_to("a", &json!(["m.example"]), "llama");
+    assert!(by(&route, ingress("a", "m.example", "llama", &of_nginx())));
+    // Another host, and no Service of that name among the hosts.
+    assert!(!by(&route, ingress("a", "n.example", "llama", &of_nginx())));
+    let for_service = route_to("a", &json!(["llama"]), "llama");
+    assert!(by(
+        &for_service,
+        ingress("a", "n.example", "llama", &of_nginx())
+    ));
+    // Nothing is claimed of a controller that is not known.
+    assert!(!by(&route, ingress("a", "m.example", "llama", &json!({}))));
+    let istio = json!({"kubernetes.io/ingress.class": "istio"});
+    assert!(!by(&route, ingress("a", "m.example", "llama", &istio)));
+    // It hands requests to a sidecar of its own.
+    let to_service = json!({"nginx.ingress.kubernetes.io/service-upstream": "true"});
+    assert!(!by(&route, ingress("a", "m.example", "llama", &to_service)));
+    // In another namespace the Service of that name is another one.
+    assert!(!by(
+        &for_service,
+        ingress("b", "n.example", "llama", &of_nginx())
+    ));
+}
+
+#[test]
+fn a_gateway_that_nobody_looked_for_may_be_a_way_in() {
+    let [pod, service] = server("a", "llama");
+    let mut route = route_to("a", &json!(["m.example"]), "llama");
+    route["spec"]["gateways"] = json!(["infra/edge"]);
+    let entry = ingress("a", "m.example", "llama", &of_nginx());
+    let mut all = vec![route, pod, service, entry];
+    assert!(!passes_by(&all));
+    // Where Gateways are given, and it is not among them, it is missing.
+    let other = json!({"apiVersion": ISTIO, "kind": "Gateway", "metadata": meta("other", "infra"),
+        "spec": {"servers": [{"hosts": ["*"]}]}});
+    all.push(other);
+    assert!(passes_by(&all));
+}
+
+#[test]
+fn an_http_route_passes_by_too() {
+    let [pod, service] = server("a", "llama");
+    let api = "gateway.networking.k8s.io/v1";
+    let by = |controller: &str| {
+        passes_by(&[
+            route_to("a", &json!(["llama"]), "llama"),
+            pod.clone(),
+            service.clone(),
+            json!({"apiVersion": api, "kind": "HTTPRoute", "metadata": meta("r", "b"), "spec": {
+                "parentRefs": [{"name": "g", "namespace": "infra"}],
+                "rules": [{"backendRefs": [{"name": "llama", "namespace": "a", "port": 80}]}]}}),
+            json!({"apiVersion": api, "kind": "Gateway", "metadata": meta("g", "infra"),
+                "spec": {"gatewayClassName": "c"}}),
+            json!({"apiVersion": api, "kind": "GatewayClass", "metadata": {"name": "c"},
+                "spec": {"controllerName": controller}}),
+        ])
+    };
+    assert!(by("projectcontour.io/gateway-controller"));
+    assert!(!by("istio.io/gateway-controller"));
+    assert!(!by("example.com/of-our-own"));
+}
+
+/// How many VirtualServices send requests to the rule's host, and how many pass it by.
+fn about(objects: &[Value]) -> (usize, usize) {
+    with(objects, |world, first| {
+        let rule = DestinationRule::of(world, first).unwrap();
+        (rule.routed_by.len(), rule.passed_by.len())
+    })
+}
+
+#[test]
+fn a_rule_is_passed_by_a_route_that_takes_its_requests_elsewhere() {
+    let [pod, service] = server("a", "llama");
+    let rule = rule_for("a", "llama");
+    let entry = ingress("a", "m.example", "llama", &of_nginx());
+    let beside = |route: Value| {
+        about(&[
+            rule.clone(),
+            pod.clone(),
+            service.clone(),
+            entry.clone(),
+            route,
+        ])
+    };
+    assert_eq!(
+        beside(route_to("a", &json!(["m.example"]), "llama")),
+        (1, 0)
+    );
+    assert_eq!(
+        beside(route_to("a", &json!(["m.example"]), "llama-v2")),
+        (0, 1)
+    );
+    assert_eq!(beside(route_to("a", &json!(["llama"]), "llama-v2")), (0, 1));
+    assert_eq!(
+        beside(route_to("b", &json!(["x"]), "llama.a.svc.cluster.local")),
+        (1, 0)
+    );
+    // The route of another model in the same namespace has nothing to do with it.
+    assert_eq!(
+        beside(route_to("a", &json!(["n.example"]), "other")),
+        (0, 0)
+    );
+    // `exportTo` is not read.
+    let mut hidden = route_to("a", &json!(["m.example"]), "llama");
+    hidden["spec"]["exportTo"] = json!(["."]);
+    assert_eq!(beside(hidden), (1, 0));
+}
+
+#[test]
+fn subsets_count_in_the_namespace_of_the_client_and_of_the_service() {
+    let [pod, service] = server("a", "llama");
+    let of = |namespace: &str, host: &str, from: &str| {
+        let mut rule = rule_for(namespace, host);
+        rule["spec"]["subsets"] = json!([{"name": "v2", "labels": {"app": "llama"}}]);
+        let name = ServiceName {
+            namespace: "a",
+            name: "llama",
+        };
+        with(&[rule, pod.clone(), service.clone()], |world, _| {
+            subsets_of(world, name, from).len()
+        })
+    };
+    assert_eq!(of("a", "llama", "a"), 1);
+    assert_eq!(of("a", "llama", "b"), 1);
+    assert_eq!(of("b", "llama.a.svc.cluster.local", "b"), 1);
+    assert_eq!(of("c", "llama.a.svc.cluster.local", "b"), 0);
+    assert_eq!(of("b", "llama", "b"), 0);
+    assert_eq!(of("", "llama", "b"), 1);
+}
