@@ -2,7 +2,8 @@
 
 use axum::http::StatusCode;
 use infer_cluster::{State, Store};
-use infer_core::review::skipped;
+use infer_core::kind::Kind;
+use infer_core::review::{Skipped, skipped};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -70,7 +71,9 @@ pub(crate) fn missing_text(store: &Store) -> String {
         };
     }
     let known = store.read().known();
-    for skipped in skipped(known) {
+    // What admission never reads is no lack of it: those rules are for `check` and `inspect`.
+    let ours = |it: &Skipped| Kind::AT_ADMISSION.contains(it.needs);
+    for skipped in skipped(known).into_iter().filter(ours) {
         let _ = writeln!(
             text,
             "skipped {}: needs {}",

@@ -365,7 +365,7 @@ fn what_is_not_there_is_answered_with_what_is_near() {
         return;
     };
     run(async {
-        space.apply(&ingress("inference-ingress"));
+        space.apply(&ingress("lonely-ingress"));
         let cluster = connect(&space).await;
         let error = |namespace: &'static str, name: &'static str| {
             let cluster = cluster.clone();
@@ -374,11 +374,11 @@ fn what_is_not_there_is_answered_with_what_is_near() {
                 error.unwrap_err().to_string()
             }
         };
-        let near = error("near-names", "inference-ingres").await;
-        assert!(near.contains("did you mean inference-ingress?"), "{near}");
-        let elsewhere = error("default", "inference-ingress").await;
+        let near = error("near-names", "lonely-ingres").await;
+        assert!(near.contains("did you mean lonely-ingress?"), "{near}");
+        let elsewhere = error("default", "lonely-ingress").await;
         assert!(elsewhere.contains("add `-n near-names`"), "{elsewhere}");
-        let nowhere = error("near-nmes", "inference-ingress").await;
+        let nowhere = error("near-nmes", "lonely-ingress").await;
         assert!(
             nowhere.starts_with("there is no namespace near-nmes\n"),
             "{nowhere}"
