@@ -31,6 +31,26 @@ pub(crate) enum Output {
     Json,
 }
 
+/// From which level on what was found makes the command fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FailOn {
+    #[default]
+    Error,
+    Warning,
+    Never,
+}
+
+impl FailOn {
+    /// Whether the worst that was found, on whatever scale, makes it fail.
+    pub(crate) fn fails<T: PartialOrd>(self, worst: &T, warning: &T, error: &T) -> bool {
+        match self {
+            FailOn::Error => worst >= error,
+            FailOn::Warning => worst >= warning,
+            FailOn::Never => false,
+        }
+    }
+}
+
 /// What to read.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ManifestFlags {

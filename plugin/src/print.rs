@@ -15,4 +15,3 @@ pub(crate) mod tested;
 pub(crate) mod tested_json;
 pub(crate) mod text;
 pub(crate) mod trace;
-pub(crate) mod yaml;

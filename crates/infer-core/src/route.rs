@@ -15,8 +15,8 @@ pub use entry::Bypass;
 pub use gateway::{HttpRoute, HttpRouteRule, Parent, gateway_controller};
 pub use mesh::{
     DestinationRule, EVERY_SIDECAR, MeshRoute, NamedGateway, READ_FOR_DESTINATION_RULE,
-    READ_FOR_VIRTUAL_SERVICE, Subset, VirtualService, has_inference, http2_pools, is_consulted_for,
-    subsets_of, upgrades_to_http2,
+    READ_FOR_MESH_OF_SERVICE, READ_FOR_VIRTUAL_SERVICE, Subset, VirtualService, has_inference,
+    http2_pools, is_consulted_for, subsets_of, upgrades_to_http2,
 };
 
 use crate::catalogue::{ClassBy, Controller, Sidecar};

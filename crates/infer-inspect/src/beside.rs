@@ -1,7 +1,6 @@
 //! What is declared and not on the way, and why.
 
 use crate::entry::{self, Entry};
-use crate::precedence;
 use crate::report::{Beside, Reference, Report};
 use crate::view::{Scene, items, text, texts};
 use infer_core::kind::Kind;
@@ -262,7 +261,7 @@ fn who_wins(scene: &Scene<'_>, own: &Value, other: &Value, place: &str) -> (Stri
             true,
         );
     }
-    let oldest_wins = matches!(controllers.as_slice(), [one] if precedence::oldest_wins(&one.name));
+    let oldest_wins = matches!(controllers.as_slice(), [one] if one.oldest_wins.is_some());
     let born = |ingress: &Value| text(ingress, "/metadata/creationTimestamp").to_owned();
     let title = controllers
         .first()

@@ -12,7 +12,6 @@ mod findings;
 mod gap;
 mod hop;
 mod observed;
-mod precedence;
 mod questions;
 mod report;
 mod subject;

@@ -17,7 +17,7 @@ mod refusal;
 mod service;
 mod values;
 mod workload;
-mod yaml;
+pub mod yaml;
 
 pub use document::Document;
 pub use entry::Via;

@@ -1,4 +1,5 @@
-//! Objects as YAML in one block style, a comment above its field.
+//! Objects as YAML in one block style, a comment above its field: the same object gives the same
+//! lines, so that two of them can be compared.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -59,10 +60,15 @@ const FIRST: &[&str] = &[
 ];
 
 /// Comments by JSON pointer; the empty pointer is the whole document.
-pub(crate) type Comments = BTreeMap<String, String>;
+pub type Comments = BTreeMap<String, String>;
+
+/// Writes a value without comments.
+pub fn plain(value: &Value) -> String {
+    write(value, &Comments::new())
+}
 
 /// Writes an object. Every comment is one line above the field or the item that it speaks of.
-pub(crate) fn write(object: &Value, comments: &Comments) -> String {
+pub fn write(object: &Value, comments: &Comments) -> String {
     let mut writer = Writer {
         comments,
         out: String::new(),

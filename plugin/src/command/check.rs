@@ -2,7 +2,7 @@
 
 use super::{Outcome, Session, next, nothing_in};
 use crate::exit::Exit;
-use crate::flags::{ManifestFlags, Output};
+use crate::flags::{FailOn, ManifestFlags, Output};
 use crate::manifests::Manifests;
 use crate::policy_file;
 use crate::print::{self, text::count};
@@ -33,8 +33,8 @@ Exit codes:
 
 /// Say what is wrong with manifests, and why
 ///
-/// Looks at inference workloads and at the Services and Ingresses that lead to them. Reads files
-/// only, asks no cluster, and changes nothing.
+/// Looks at inference workloads and at the Services, Ingresses, HTTPRoutes, VirtualServices and
+/// DestinationRules that lead to them. Reads files only, asks no cluster, and changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES, after_long_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -56,25 +56,6 @@ pub(crate) struct Args {
         help_heading = "Output"
     )]
     output: Output,
-}
-
-/// From which level on findings make the command fail.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum FailOn {
-    #[default]
-    Error,
-    Warning,
-    Never,
-}
-
-impl FailOn {
-    fn fails(self, worst: Option<Level>) -> bool {
-        match self {
-            FailOn::Error => worst >= Some(Level::Error),
-            FailOn::Warning => worst >= Some(Level::Warning),
-            FailOn::Never => false,
-        }
-    }
 }
 
 /// Runs it.
@@ -111,7 +92,10 @@ pub(crate) fn run(args: &Args, session: &mut Session<'_>) -> Outcome {
     let worst = report.worst().map(|entry| entry.finding.rule.level);
     let exit = if !problems.is_empty() {
         Exit::Failed
-    } else if args.fail_on.fails(worst) {
+    } else if args
+        .fail_on
+        .fails(&worst, &Some(Level::Warning), &Some(Level::Error))
+    {
         Exit::Found
     } else {
         Exit::Done

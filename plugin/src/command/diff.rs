@@ -15,6 +15,7 @@ use infer_core::catalogue::Catalogue;
 use infer_core::check::{self, Changed};
 use infer_core::object::ObjectRef;
 use infer_core::{pointer, review::Fixing};
+use infer_scaffold::yaml;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -159,8 +160,8 @@ fn show(entry: &Entry<'_>, look: Look) -> String {
         printable(&place.source.name),
         place.line
     );
-    let before = print::yaml::render(entry.before);
-    let after = print::yaml::render(&entry.changed.after);
+    let before = yaml::plain(entry.before);
+    let after = yaml::plain(&entry.changed.after);
     out.push_str(&print::diff::render(&before, &after, look));
     out.push('\n');
     for Fixing { rule, change } in &entry.changed.changes {

@@ -4,6 +4,7 @@ use super::{Outcome, Session, next};
 use crate::connection::ConnectionFlags;
 use crate::doctor::{Wanted, gather};
 use crate::exit::Exit;
+use crate::flags::FailOn;
 use crate::print;
 use crate::problem::Problem;
 use infer_core::catalogue::Catalogue;
@@ -66,25 +67,6 @@ pub(crate) struct Args {
     output: Form,
 }
 
-/// From which end of a check on the command fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum FailOn {
-    #[default]
-    Error,
-    Warning,
-    Never,
-}
-
-impl FailOn {
-    fn fails(self, worst: Status) -> bool {
-        match self {
-            FailOn::Error => worst >= Status::Error,
-            FailOn::Warning => worst >= Status::Warning,
-            FailOn::Never => false,
-        }
-    }
-}
-
 /// The form of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Form {
@@ -115,7 +97,7 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Outcome {
                 out: match args.output {
                     Form::Text => String::new(),
                     Form::Json => empty(&problems),
-                    Form::Yaml => yaml(&empty(&problems)),
+                    Form::Yaml => print::json::as_yaml(&empty(&problems)),
                 },
                 ..session.failed(&problems, None)
             }
@@ -126,11 +108,6 @@ pub(crate) fn run(args: &Args, session: &Session<'_>) -> Outcome {
 /// The document where there is no cluster to ask.
 pub(crate) fn empty(problems: &[Problem]) -> String {
     print::json::render(KIND, Body::default(), problems)
-}
-
-fn yaml(json: &str) -> String {
-    let value = serde_json::from_str(json).expect("a document of ours is JSON");
-    print::yaml::render(&value)
 }
 
 fn checkup(args: &Args, session: &Session<'_>) -> Result<Checkup, Problem> {
@@ -183,7 +160,7 @@ fn told(checkup: &Checkup, args: &Args, session: &Session<'_>) -> Outcome {
     };
     let out = match args.output {
         Form::Json => json(),
-        Form::Yaml => yaml(&json()),
+        Form::Yaml => print::json::as_yaml(&json()),
         Form::Text => {
             let mut out = print::doctor::render(checkup, session.out);
             out.push_str(&next(&print::doctor::commands(checkup, NEXT, session.out)));
@@ -193,7 +170,10 @@ fn told(checkup: &Checkup, args: &Args, session: &Session<'_>) -> Outcome {
     Outcome {
         out,
         err: String::new(),
-        exit: if args.fail_on.fails(checkup.worst()) {
+        exit: if args
+            .fail_on
+            .fails(&checkup.worst(), &Status::Warning, &Status::Error)
+        {
             Exit::Found
         } else {
             Exit::Done

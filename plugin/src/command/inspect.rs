@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::policy_file;
 use crate::print::inspect::{self as printer, Detail};
-use crate::print::{json, text::shell, yaml};
+use crate::print::{json, text::shell};
 use crate::problem::Problem;
 use crate::terminal::Progress;
 use infer_cluster::{What, gather};
@@ -18,7 +18,6 @@ use infer_core::Engine;
 use infer_core::catalogue::Catalogue;
 use infer_inspect::{Asked, Facts, Outcome as Verdict, Report, Subject, SubjectKind};
 use serde::Serialize;
-use serde_json::Value;
 use std::time::Duration;
 
 /// Kind of the document for programs.
@@ -138,7 +137,7 @@ pub(crate) fn empty(problems: &[Problem]) -> String {
 fn empty_as(form: Form, problems: &[Problem]) -> String {
     match form {
         Form::Json => empty(problems),
-        Form::Yaml => as_yaml(&empty(problems)),
+        Form::Yaml => json::as_yaml(&empty(problems)),
         Form::Text | Form::Wide | Form::Name => String::new(),
     }
 }
@@ -309,7 +308,7 @@ fn told(report: &Report, context: Option<&str>, args: &Args, session: &Session<'
         Form::Text => text(Detail::Plain),
         Form::Wide => text(Detail::Wide),
         Form::Json => json::render(KIND, report, &[]),
-        Form::Yaml => as_yaml(&json::render(KIND, report, &[])),
+        Form::Yaml => json::as_yaml(&json::render(KIND, report, &[])),
         Form::Name => {
             let names = report.on_path();
             let each = names.iter().map(|it| format!("{}\n", it.resource_name()));
@@ -321,11 +320,6 @@ fn told(report: &Report, context: Option<&str>, args: &Args, session: &Session<'
         err: String::new(),
         exit: if cut { Exit::Found } else { Exit::Done },
     }
-}
-
-fn as_yaml(document: &str) -> String {
-    let value: Value = serde_json::from_str(document).unwrap_or_default();
-    yaml::render(&value)
 }
 
 /// What to run next.
@@ -342,7 +336,7 @@ mod tests {
     #[test]
     fn a_failure_is_one_document_too() {
         let problems = [Problem::new("no")];
-        let value: Value = serde_json::from_str(&empty(&problems)).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&empty(&problems)).unwrap();
         assert_eq!(value["kind"], KIND);
         assert_eq!(value["errors"][0]["message"], "no");
         assert!(value["ways"].as_array().unwrap().is_empty());

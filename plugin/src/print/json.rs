@@ -20,6 +20,12 @@ pub(crate) struct Document<'a, T: Serialize> {
     errors: Vec<Error<'a>>,
 }
 
+/// One of our documents as YAML.
+pub(crate) fn as_yaml(document: &str) -> String {
+    let value: Value = serde_json::from_str(document).expect("a document of ours is JSON");
+    infer_scaffold::yaml::plain(&value)
+}
+
 /// Renders a document.
 pub(crate) fn render<T: Serialize>(kind: &'static str, body: T, problems: &[Problem]) -> String {
     let document = Document {

@@ -53,6 +53,9 @@ pub struct Controller {
     pub to_service: Option<Setting>,
     /// How it splits requests by weight itself, in words: what to write.
     pub split: Option<String>,
+    /// Where it says that of two Ingresses for one host and path the older one is served; none
+    /// where it does not say which one is.
+    pub oldest_wins: Option<String>,
     /// Its timers.
     pub timers: Vec<Timer>,
     /// What it makes of fields of an HTTPRoute that an implementation may leave out.

@@ -48,6 +48,21 @@ pub const READ_FOR_DESTINATION_RULE: &[Kind] = &[
     Kind::VirtualService,
 ];
 
+/// What a rule may ask for that looks at how a mesh treats a Service.
+pub const READ_FOR_MESH_OF_SERVICE: &[Kind] = &[
+    Kind::Workload,
+    Kind::Service,
+    Kind::Ingress,
+    Kind::IngressClass,
+    Kind::Namespace,
+    Kind::GatewayClass,
+    Kind::Gateway,
+    Kind::HttpRoute,
+    Kind::IstioGateway,
+    Kind::VirtualService,
+    Kind::DestinationRule,
+];
+
 /// Asks for all of it at once, so that what a rule reads does not hang on what is there.
 fn ask(world: &World<'_>, kinds: &[Kind]) {
     for kind in kinds {

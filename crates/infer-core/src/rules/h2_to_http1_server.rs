@@ -4,7 +4,8 @@ use crate::lens::ServiceView;
 use crate::object::{self, ObjectRef};
 use crate::pointer::Walk;
 use crate::route::{
-    DestinationRule, Edge, http2_pools, is_consulted_for, leads_to, sidecars_beside,
+    DestinationRule, Edge, READ_FOR_MESH_OF_SERVICE, http2_pools, is_consulted_for, leads_to,
+    sidecars_beside,
 };
 use crate::rule::{Check, Findings, Level, Phase, Rule};
 use crate::server::Server;
@@ -17,19 +18,7 @@ pub(super) static RULE: Rule = Rule {
     page: include_str!("h2_to_http1_server.md"),
     level: Level::Error,
     phase: Phase::Findings,
-    reads: &[
-        Kind::Workload,
-        Kind::Service,
-        Kind::Ingress,
-        Kind::IngressClass,
-        Kind::Namespace,
-        Kind::GatewayClass,
-        Kind::Gateway,
-        Kind::HttpRoute,
-        Kind::IstioGateway,
-        Kind::VirtualService,
-        Kind::DestinationRule,
-    ],
+    reads: READ_FOR_MESH_OF_SERVICE,
     needs: &[Kind::Workload],
     checks: &[
         Check::DestinationRule(destination_rule),

@@ -1,9 +1,10 @@
 use crate::catalogue::Sidecar;
-use crate::kind::Kind;
 use crate::lens::ServiceView;
 use crate::object;
 use crate::pointer::Walk;
-use crate::route::{ServiceName, is_consulted_for, sidecars_beside, upgrades_to_http2};
+use crate::route::{
+    READ_FOR_MESH_OF_SERVICE, ServiceName, is_consulted_for, sidecars_beside, upgrades_to_http2,
+};
 use crate::rule::{Check, Findings, Level, Phase, Rule};
 use crate::world::World;
 use serde_json::Value;
@@ -14,19 +15,7 @@ pub(super) static RULE: Rule = Rule {
     page: include_str!("port_unnamed.md"),
     level: Level::Note,
     phase: Phase::Findings,
-    reads: &[
-        Kind::Workload,
-        Kind::Service,
-        Kind::Ingress,
-        Kind::IngressClass,
-        Kind::Namespace,
-        Kind::GatewayClass,
-        Kind::Gateway,
-        Kind::HttpRoute,
-        Kind::IstioGateway,
-        Kind::VirtualService,
-        Kind::DestinationRule,
-    ],
+    reads: READ_FOR_MESH_OF_SERVICE,
     needs: &[],
     checks: &[Check::Service(check)],
 };

@@ -13,7 +13,7 @@ use xtask::{Error, Result, contain, parts, say, workspace};
 
 /// Show the product on real input; needs no cluster and no arguments
 ///
-/// First `kubectl infer check` on the chapter's manifests as they were written. Then, on a
+/// First `kubectl infer check` and `inspect` on the chapter's manifests as they were written. Then, on a
 /// throw-away API server, the repaired ones go through kubectl and our webhook, and you see what it
 /// changed and why. Last, as root, the chapter's exercise on a throw-away node: one of two model
 /// servers behind NGINX is killed under real requests.
@@ -36,7 +36,17 @@ const PORT: u16 = 9443;
 pub(crate) fn run(_: &Arguments) -> Result<i32> {
     say::heading("1. The chapter's manifests, as written");
     build("kubectl-infer")?;
-    check_as_written()?;
+    offline(&["check", "-f", AS_WRITTEN], 2)?;
+    say::heading("   Why a generation that is silent for 90 seconds dies");
+    offline(
+        &["inspect", "ingress/llama", "-f", MINIMAL, "--think", "90s"],
+        2,
+    )?;
+    say::heading("   Why the chapter's 90/10 does nothing");
+    offline(
+        &["inspect", "ingress/inference-ingress", "-f", AS_WRITTEN],
+        0,
+    )?;
 
     say::heading("2. A throw-away API server");
     build("infer-webhook")?;
@@ -55,10 +65,11 @@ pub(crate) fn inside_crash() -> Result<i32> {
     crash::inside()
 }
 
-/// `check` needs no cluster, and so no kubectl: kubectl would do no more than start this program.
-fn check_as_written() -> Result<()> {
-    let arguments = ["check", "-f", AS_WRITTEN];
-    shown("kubectl infer", &arguments);
+/// Runs a command that reads files. It needs no cluster, and so no kubectl: kubectl would do no more
+/// than start this program. 2 is what the commands say of findings, and findings are what we came
+/// for.
+fn offline(arguments: &[&str], expected: i32) -> Result<()> {
+    shown("kubectl infer", arguments);
     let program = workspace::program_dir()?.join("kubectl-infer");
     let status = Command::new(&program)
         .args(arguments)
@@ -67,10 +78,10 @@ fn check_as_written() -> Result<()> {
         .status()
         .map_err(Error::io(format!("starting {}", program.display())))?;
     let code = contain::exit_code(status);
-    // 2 is what `check` says of findings, and findings are what we came for.
-    if code != 2 {
+    if code != expected {
         return Err(Error::Failed(format!(
-            "kubectl-infer check gave exit code {code}"
+            "kubectl-infer {} gave exit code {code}, not {expected}",
+            arguments.join(" ")
         )));
     }
     say::result(&format!("(exit code {code})"));
