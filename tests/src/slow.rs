@@ -20,9 +20,12 @@ pub enum Slow {
 
 /// How long a server goes on at most: longer than any test waits.
 const PATIENCE: Duration = Duration::from_secs(90);
-const BETWEEN_DRIPS: Duration = Duration::from_millis(200);
+/// The time between two chunks of [`Slow::Drips`].
+pub const BETWEEN_DRIPS: Duration = Duration::from_millis(200);
 const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+/// What a chunk holds.
+pub const DATA: &str = "data: \"x\"\n\n";
 const CHUNK: &[u8] = b"b\r\ndata: \"x\"\n\n\r\n";
 
 /// A server of this kind; it lives as long as the test's process.

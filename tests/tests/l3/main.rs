@@ -4,6 +4,7 @@
 
 mod drain;
 mod drill;
+mod ejection;
 mod exercise;
 mod gpu;
 mod interrupted;
@@ -15,3 +16,4 @@ mod rollout;
 mod routers;
 mod scaffold;
 mod streams;
+mod timers;
