@@ -63,7 +63,7 @@ pub struct Driven<T> {
     /// Slots that were not started, because `in_flight` were open.
     pub skipped: Vec<Slot>,
     /// How late the generator itself was: from the intended start to the first poll of the call.
-    /// tokio's timer alone makes this up to about 1 ms (`tokio::time::sleep_until`: "millisecond
+    /// tokio's timer alone makes this 1 to 2 ms (`tokio::time::sleep_until`: "millisecond
     /// granularity").
     pub lag: Histogram,
 }

@@ -140,6 +140,8 @@ mod tests {
 
     #[test]
     fn quantiles_are_nearest_rank_and_few_samples_have_none() {
+        // The rank is rounded up.
+        assert_eq!(range(1, 21).quantile(50), Some(11));
         let hundred = range(1, 100);
         assert_eq!(hundred.quantile(50), Some(50));
         assert_eq!(hundred.quantile(99), Some(99));
