@@ -45,7 +45,6 @@ How a claim is known:
   declared  it is written in a spec
   reported  a controller wrote it into a status
   observed  it is the live state: endpoints, conditions of pods
-  answered  traffic was answered
   assumed   nothing says so; it is likely
 
 Exit codes:

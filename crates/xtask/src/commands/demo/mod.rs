@@ -37,12 +37,12 @@ pub(crate) fn run(_: &Arguments) -> Result<i32> {
     say::heading("1. The chapter's manifests, as written");
     build("kubectl-infer")?;
     offline(&["check", "-f", AS_WRITTEN], 2)?;
-    say::heading("   Why a generation that is silent for 90 seconds dies");
+    say::heading("Why a generation that is silent for 90 seconds dies");
     offline(
         &["inspect", "ingress/llama", "-f", MINIMAL, "--think", "90s"],
         2,
     )?;
-    say::heading("   Why the chapter's 90/10 does nothing");
+    say::heading("Why the chapter's 90/10 does nothing");
     offline(
         &["inspect", "ingress/inference-ingress", "-f", AS_WRITTEN],
         0,
