@@ -1,7 +1,7 @@
 //! The edge to the process: arguments in, streams and exit code out.
 
 use crate::command::{
-    Outcome, Session, check, diff, doctor, drill, explain, inspect, scaffold, test, version,
+    Outcome, Session, canary, check, diff, doctor, drill, explain, inspect, scaffold, test, version,
 };
 use crate::exit::Exit;
 use crate::flags::LookFlags;
@@ -58,6 +58,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(help_template = TEMPLATE)]
+    Canary(Box<canary::Args>),
+    #[command(help_template = TEMPLATE)]
     Check(check::Args),
     #[command(help_template = TEMPLATE)]
     Diff(diff::Args),
@@ -112,6 +114,7 @@ fn run(cli: &Cli, program: &'static str, command: &mut clap::Command) -> Outcome
         err: Look::of(&io::stderr(), cli.look.color, cli.look.ascii),
     };
     match &cli.command {
+        Some(Command::Canary(args)) => canary::run(args, &mut session),
         Some(Command::Check(args)) => check::run(args, &mut session),
         Some(Command::Diff(args)) => diff::run(args, &mut session),
         Some(Command::Doctor(args)) => doctor::run(args, &session),

@@ -1,5 +1,6 @@
 //! The commands: one file each, flags and all.
 
+pub(crate) mod canary;
 pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod doctor;

@@ -12,6 +12,8 @@ pub(crate) enum Exit {
     /// Done, and what was asked for does not hold: findings at or above `--fail-on`, a request that
     /// failed.
     Found = 2,
+    /// Somebody else changed what we work on.
+    Changed = 3,
     /// Done, and nothing is proven.
     Inconclusive = 4,
     /// Interrupted by Ctrl-C; what was done until then is reported.

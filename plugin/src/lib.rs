@@ -5,14 +5,17 @@
 //! [`cli`] touches the process (arguments, streams, exit code).
 
 mod answered;
+mod canary;
 pub mod cli;
 mod command;
+mod confirm;
 mod connection;
 mod doctor;
 mod drill;
 mod duration;
 mod exit;
 mod flags;
+mod holder;
 mod interrupt;
 mod manifests;
 mod namespace;

@@ -1,5 +1,7 @@
 //! Printers: what is shown, given what there is to show. None of them knows a rule.
 
+pub(crate) mod canary;
+pub(crate) mod canary_json;
 pub(crate) mod diagnostic;
 pub(crate) mod diff;
 pub(crate) mod doctor;

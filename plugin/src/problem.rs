@@ -57,7 +57,7 @@ impl Problem {
 
 impl Problem {
     /// With several ways out.
-    fn ways_out(self, help: &[String]) -> Problem {
+    pub(crate) fn ways_out(self, help: &[String]) -> Problem {
         Problem {
             help: (!help.is_empty()).then(|| help.join("\n")),
             ..self

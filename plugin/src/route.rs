@@ -1,9 +1,17 @@
-//! From an Ingress to what a client of it does: which address, which name, what serves there.
+//! From a route to what a client of it does: which address, which name, what serves there.
+
+mod canary;
+mod gateways;
+mod shape;
+
+use canary::canaries;
+use gateways::{http_route, virtual_service};
 
 use crate::print::text::shell;
 use crate::problem::Problem;
 use crate::request::RequestFlags;
 use crate::smoke::{self, Smoke};
+use crate::subject::Entry;
 use crate::tested::Tested;
 use infer_cluster::address::{self, Entrance};
 use infer_cluster::{Cluster, RequestError, Selector, What};
@@ -40,21 +48,23 @@ impl Gap {
     }
 }
 
-/// An Ingress, as far as it could be read.
+/// A route, as far as it could be read.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    /// Where a client's requests go: address pinned, path of the Ingress' own rule.
+    /// Where a client's requests go: address pinned, path of the route's own rule.
     pub(crate) target: Target,
     /// What is known of it, for reports.
     pub(crate) tested: Tested,
     /// The smoke request of what serves there, where that is known. Its path is from outside.
     pub(crate) smoke: Option<Smoke>,
-    /// The Ingress, as it is stored.
+    /// The Ingress, as it is stored; a route of another kind as the Ingress that says the same.
     pub(crate) ingress: Value,
     /// Its namespace.
     pub(crate) namespace: String,
-    /// The Services that it leads to; the one that is tested first.
+    /// The Services that it leads to, those of its canaries among them; the one that is tested first.
     pub(crate) services: Vec<String>,
+    /// The selectors of these, as kubectl's `-l` takes them.
+    pub(crate) selectors: Vec<String>,
     /// What is good to know and changes nothing.
     pub(crate) notes: Vec<String>,
     /// What could not be read.
@@ -75,60 +85,149 @@ pub(crate) async fn read(
     let namespace = cluster.namespace().to_owned();
     let mut gaps = Vec::new();
     let everything = Selector::all();
-    let (ingress, classes) = tokio::join!(
+    let (ingress, classes, beside) = tokio::join!(
         cluster.get(What::Ingress, Some(&namespace), name),
         cluster.list(What::IngressClass, None, &everything),
+        cluster.list(What::Ingress, Some(&namespace), &everything),
     );
     let ingress = ingress?;
     let classes = classes
         .map_err(|error| gaps.push(Gap::of("which controller serves it", &error)))
         .ok();
-    let (entrance, from) = entrance(&ingress, classes.as_deref(), flags)?;
-    let mut notes = notes(&entrance);
-    let target = target(&entrance, from, flags).await?;
-    let host = entrance.host.as_deref();
-    let found = behind(cluster, &namespace, &ingress, &mut gaps).await;
-    let (service, mut smoke) = chosen(&ingress, host, &entrance, found);
-    if let Some(smoke) = &mut smoke
-        && address::backend(&ingress, host, &smoke.path).is_none()
-    {
-        let prefix = address::literal(&entrance.path).trim_end_matches('/');
-        smoke.below(prefix);
-        notes.push(format!(
-            "assumed: the controller takes {} off the path, so the server sees its own",
-            entrance.path
-        ));
-    }
-    let mut services: Vec<String> = backends(&ingress)
-        .into_iter()
-        .map(|(_, name)| name.to_owned())
-        .collect();
-    // The one that is tested stands first.
-    services.sort_by_key(|name| Some(name) != service.as_ref());
-    let tested = Tested {
-        object: Some(ObjectRef::of(&ingress)),
-        url: target.url(),
-        host: target.host_header(),
-        address: match target.connect_to {
-            ConnectTo::Address(address) => Some(address.to_string()),
-            ConnectTo::Resolve => None,
-        },
-        from,
-        controller: classes.and_then(|classes| controller(&ingress, &classes)),
-        proxies: None,
-        service,
-        runtime: smoke.as_ref().map(|smoke| smoke.runtime.clone()),
-    };
-    Ok(Route {
-        target,
-        tested,
-        smoke,
+    let beside = beside
+        .map_err(|error| gaps.push(Gap::of("which canaries share the route", &error)))
+        .unwrap_or_default();
+    let found = Found {
+        object: ObjectRef::of(&ingress),
+        from: STATUS,
+        controller: classes.as_deref().and_then(|it| controller(&ingress, it)),
+        classes,
+        canaries: canaries(&ingress, &beside),
         ingress,
-        namespace,
-        services,
-        notes,
         gaps,
-    })
+    };
+    found.route(cluster, flags).await
+}
+
+/// Reads a route of any kind and what is behind it.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(crate) async fn read_entry(
+    cluster: &Cluster,
+    entry: &Entry,
+    flags: &RequestFlags,
+) -> Result<Route, Problem> {
+    let found = match entry {
+        Entry::Ingress(name) => return read(cluster, name, flags).await,
+        Entry::HttpRoute(name) => http_route(cluster, name).await?,
+        Entry::VirtualService(name) => virtual_service(cluster, name).await?,
+    };
+    let has_address = found.ingress.at("/status/loadBalancer/ingress");
+    let has_address = has_address.and_then(Value::as_array);
+    if has_address.is_none_or(Vec::is_empty) && flags.resolve.is_empty() {
+        let object = &found.object;
+        let host = found.ingress.at("/spec/rules/0/host");
+        let host = host.and_then(Value::as_str).unwrap_or("HOST");
+        return Err(Problem::new(format!(
+            "nothing in front of {}/{} has an address: {} has none",
+            object.kind.to_lowercase(),
+            object.name,
+            found.from
+        ))
+        .help(format!(
+            "`--resolve {}:80:ADDRESS`, with the address at which its proxy is reached",
+            shell(host)
+        )));
+    }
+    found.route(cluster, flags).await
+}
+
+/// What was read of a route itself.
+struct Found {
+    object: ObjectRef,
+    /// What its address comes from.
+    from: &'static str,
+    controller: Option<String>,
+    classes: Option<Vec<Value>>,
+    /// Services of canaries beside it.
+    canaries: Vec<String>,
+    ingress: Value,
+    gaps: Vec<Gap>,
+}
+
+impl Found {
+    /// Goes on to what is behind it.
+    async fn route(self, cluster: &Cluster, flags: &RequestFlags) -> Result<Route, Problem> {
+        let Found {
+            object,
+            from,
+            controller,
+            classes,
+            canaries,
+            ingress,
+            mut gaps,
+        } = self;
+        let namespace = cluster.namespace().to_owned();
+        let (entrance, from) = entrance(&ingress, classes.as_deref(), from, flags)?;
+        let mut notes = notes(&entrance);
+        let target = target(&entrance, from, flags).await?;
+        let host = entrance.host.as_deref();
+        let names: Vec<String> = backends(&ingress)
+            .into_iter()
+            .map(|(_, name)| name.to_owned())
+            .collect();
+        let (found, mut selectors) = behind(cluster, &namespace, &names, &mut gaps).await;
+        let canaries: Vec<String> = canaries
+            .into_iter()
+            .filter(|name| !names.contains(name))
+            .collect();
+        let (_, more) = behind(cluster, &namespace, &canaries, &mut gaps).await;
+        selectors.extend(more);
+        selectors.sort_unstable();
+        selectors.dedup();
+        let (service, mut smoke) = chosen(&ingress, host, &entrance, found);
+        if let Some(smoke) = &mut smoke
+            && address::backend(&ingress, host, &smoke.path).is_none()
+        {
+            let prefix = address::literal(&entrance.path).trim_end_matches('/');
+            smoke.below(prefix);
+            notes.push(format!(
+                "assumed: the controller takes {} off the path, so the server sees its own",
+                entrance.path
+            ));
+        }
+        let mut services = names;
+        // The one that is tested stands first.
+        services.sort_by_key(|name| Some(name) != service.as_ref());
+        services.extend(canaries);
+        let tested = Tested {
+            object: Some(object),
+            url: target.url(),
+            host: target.host_header(),
+            address: match target.connect_to {
+                ConnectTo::Address(address) => Some(address.to_string()),
+                ConnectTo::Resolve => None,
+            },
+            from,
+            controller,
+            proxies: None,
+            service,
+            runtime: smoke.as_ref().map(|smoke| smoke.runtime.clone()),
+        };
+        Ok(Route {
+            target,
+            tested,
+            smoke,
+            ingress,
+            namespace,
+            services,
+            selectors,
+            notes,
+            gaps,
+        })
+    }
 }
 
 /// Where the address comes from.
@@ -139,12 +238,13 @@ const RESOLVE: &str = "--resolve";
 fn entrance(
     ingress: &Value,
     classes: Option<&[Value]>,
+    from: &'static str,
     flags: &RequestFlags,
 ) -> Result<(Entrance, &'static str), Problem> {
     let host = flags.host.as_deref();
     let Some(resolve) = flags.resolve.first() else {
         let found = address::entrance(ingress, classes, host);
-        return found.map(|it| (it, STATUS)).map_err(Problem::from);
+        return found.map(|it| (it, from)).map_err(Problem::from);
     };
     let mut addressed = ingress.clone();
     addressed["status"] = json!({"loadBalancer": {"ingress": [{"ip": resolve.address()}]}});
@@ -188,7 +288,7 @@ async fn target(
 async fn resolve(name: &str, within: Duration) -> Result<IpAddr, Problem> {
     let failed = |why: String| {
         Problem::new(format!(
-            "the address in the Ingress' status, {name}, cannot be resolved: {why}"
+            "the address in the status, {name}, cannot be resolved: {why}"
         ))
         .help(format!(
             "`nslookup {}`; a new load balancer's name takes minutes to appear; `--resolve \
@@ -232,21 +332,25 @@ fn controller(ingress: &Value, classes: &[Value]) -> Option<String> {
     Some(class.at("/spec/controller")?.as_str()?.to_owned())
 }
 
-/// A Service of an Ingress, with the smoke request of what serves behind it.
-type Found = (String, Option<Smoke>);
+/// A Service of a route, with the smoke request of what serves behind it.
+type Behind = (String, Option<Smoke>);
 
-/// Every Service of an Ingress, with the smoke request of what serves behind it.
+/// Of each Service the smoke request of what serves behind it, and their selectors.
 async fn behind(
     cluster: &Cluster,
     namespace: &str,
-    ingress: &Value,
+    services: &[String],
     gaps: &mut Vec<Gap>,
-) -> Vec<Found> {
+) -> (Vec<Behind>, Vec<String>) {
     let catalogue = Catalogue::builtin();
-    let mut found = Vec::new();
-    for (_, name) in backends(ingress) {
+    let (mut found, mut selectors) = (Vec::new(), Vec::new());
+    for name in services {
         let smoke = match of_service(cluster, namespace, name, &catalogue).await {
-            Ok(smoke) => smoke,
+            Ok(Some((selector, smoke))) => {
+                selectors.push(selector);
+                smoke
+            }
+            Ok(None) => None,
             Err(gap) => {
                 if !gaps.contains(&gap) {
                     gaps.push(gap);
@@ -254,33 +358,34 @@ async fn behind(
                 None
             }
         };
-        found.push((name.to_owned(), smoke));
+        found.push((name.clone(), smoke));
     }
-    found
+    (found, selectors)
 }
 
-/// What serves behind a Service: read from its pods, else from what would make them.
+/// The selector of a Service and what serves behind it: read from its pods, else from what would
+/// make them. None where its endpoints are written by hand.
 async fn of_service(
     cluster: &Cluster,
     namespace: &str,
     name: &str,
     catalogue: &Catalogue,
-) -> Result<Option<Smoke>, Gap> {
+) -> Result<Option<(String, Option<Smoke>)>, Gap> {
     let gap = |error: &RequestError| Gap::of(&format!("what serves behind service/{name}"), error);
     let namespace = Some(namespace);
     let service = cluster.get(What::Service, namespace, name).await;
     let service = service.map_err(|error| gap(&error))?;
     let Some(selector) = service.at("/spec/selector").filter(|it| it.is_object()) else {
-        // Its endpoints are written by hand.
         return Ok(None);
     };
-    let pods = Selector::labels(labels(selector));
+    let selected = labels(selector);
+    let pods = Selector::labels(selected.clone());
     let pods = cluster.list(What::Pod, namespace, &pods).await;
     let refused = match &pods {
         Ok(pods) => {
             let each = pods.iter().map(|pod| smoke::servers(catalogue, pod));
             if let Some(smoke) = each.filter_map(|it| smoke::first(&it)).next() {
-                return Ok(Some(smoke));
+                return Ok(Some((selected, Some(smoke))));
             }
             None
         }
@@ -297,13 +402,13 @@ async fn of_service(
                 continue;
             }
             if let Some(smoke) = smoke::first(&smoke::servers(catalogue, template)) {
-                return Ok(Some(smoke));
+                return Ok(Some((selected, Some(smoke))));
             }
         }
     }
     match refused {
         Some(gap) => Err(gap),
-        None => Ok(None),
+        None => Ok(Some((selected, None))),
     }
 }
 
@@ -322,7 +427,7 @@ fn chosen(
     ingress: &Value,
     host: Option<&str>,
     entrance: &Entrance,
-    found: Vec<Found>,
+    found: Vec<Behind>,
 ) -> (Option<String>, Option<Smoke>) {
     let comes_to = |path: &str| address::backend(ingress, host, path).map(|it| it.service);
     let reached = found.iter().position(|(name, smoke)| {
@@ -366,7 +471,7 @@ mod tests {
         smoke::first(&smoke::servers(&catalogue, &pod)).unwrap()
     }
 
-    fn choice(ingress: &Value, found: Vec<Found>) -> (Option<String>, Option<Smoke>) {
+    fn choice(ingress: &Value, found: Vec<Behind>) -> (Option<String>, Option<Smoke>) {
         let entrance = address::entrance(ingress, None, None).unwrap();
         chosen(ingress, Some("a.local"), &entrance, found)
     }

@@ -87,6 +87,23 @@ impl Smoke {
         Value::Object(body).to_string()
     }
 
+    /// The same request with a prompt of its own: the number of the request before it. Pickers that
+    /// route by prefix hash the beginning (gateway-api-inference-extension,
+    /// `docs/proposals/005-prefix-cache-aware-routing-proposal`), and would send all to one replica.
+    /// Unchanged where the body has no prompt of a known form.
+    pub(crate) fn numbered(&self, number: u64) -> Smoke {
+        let mut smoke = self.clone();
+        let last = smoke.body.get_mut("messages").and_then(Value::as_array_mut);
+        let prompt = match last.and_then(|messages| messages.last_mut()) {
+            Some(message) => message.get_mut("content"),
+            None => smoke.body.get_mut("prompt"),
+        };
+        if let Some(Value::String(prompt)) = prompt {
+            prompt.insert_str(0, &format!("{number}: "));
+        }
+        smoke
+    }
+
     fn name(&mut self, field: &str, name: String) {
         self.body.insert(field.to_owned(), Value::String(name));
     }
@@ -177,6 +194,17 @@ mod tests {
         let mut smoke = smoke(VLLM, &["--port", "8000"]);
         assert_eq!(smoke.answered(b"<html>"), None);
         assert_eq!(body(&smoke).get("model"), None);
+    }
+
+    #[test]
+    fn a_numbered_request_begins_with_its_number() {
+        let chat = smoke(LLAMA, &["-m", "/m.gguf"]);
+        let prompt = |smoke: &Smoke| body(smoke)["messages"][0]["content"].clone();
+        assert_eq!(prompt(&chat), "ping");
+        assert_eq!(prompt(&chat.numbered(7)), "7: ping");
+        let plain = smoke(VLLM, &["org/a"]);
+        assert_eq!(body(&plain.numbered(8))["prompt"], "8: ping");
+        assert_eq!(body(&plain.numbered(8))["model"], "org/a");
     }
 
     #[test]

@@ -15,6 +15,66 @@ pub(crate) enum Subject {
 /// What kubectl calls an Ingress (kubernetes/kubernetes, `kubectl api-resources`).
 const INGRESS: [&str; 3] = ["ingress", "ingresses", "ing"];
 
+/// A route that `test` takes from its beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// An Ingress of this name.
+    Ingress(String),
+    /// An HTTPRoute of Gateway API.
+    HttpRoute(String),
+    /// A VirtualService of Istio's.
+    VirtualService(String),
+}
+
+/// What `test` takes: a route of any kind, or a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// A route.
+    Entry(Entry),
+    /// A URL, for which no cluster is asked.
+    Url(String),
+}
+
+/// What kubectl calls them, by the CRDs of Gateway API and of Istio.
+const HTTP_ROUTE: [&str; 2] = ["httproute", "httproutes"];
+const VIRTUAL_SERVICE: [&str; 3] = ["virtualservice", "virtualservices", "vs"];
+
+impl Aim {
+    /// Reads the words of the command line, as [`Subject::parse`] does.
+    ///
+    /// # Errors
+    ///
+    /// Other words, with what was perhaps meant.
+    pub(crate) fn parse(words: &[String], program: &str, command: &str) -> Result<Aim, Problem> {
+        let named = match words {
+            [word] if !is_url(word) => word.split_once('/'),
+            [kind, name] => Some((kind.as_str(), name.as_str())),
+            _ => None,
+        };
+        if let Some((kind, name)) = named
+            && !name.is_empty()
+            && !name.contains('/')
+        {
+            let lower = kind.to_ascii_lowercase();
+            let (plain, group) = lower.split_once('.').unwrap_or((&lower, ""));
+            let is = |names: &[&str], of: &str| {
+                let group = group.trim_start_matches("v1.");
+                names.contains(&plain) && (group.is_empty() || group == of)
+            };
+            if is(&HTTP_ROUTE, "gateway.networking.k8s.io") {
+                return Ok(Aim::Entry(Entry::HttpRoute(name.to_owned())));
+            }
+            if is(&VIRTUAL_SERVICE, "networking.istio.io") {
+                return Ok(Aim::Entry(Entry::VirtualService(name.to_owned())));
+            }
+        }
+        Ok(match Subject::parse(words, program, command)? {
+            Subject::Ingress(name) => Aim::Entry(Entry::Ingress(name)),
+            Subject::Url(url) => Aim::Url(url),
+        })
+    }
+}
+
 impl Subject {
     /// Reads the words of the command line.
     ///
@@ -90,6 +150,12 @@ fn other_kind(kind: &str, name: &str, program: &str, command: &str) -> Problem {
         .help(format!(
             "`kubectl get ingress` lists the ways in: `{program} {command} ingress/NAME`"
         )),
+        "gateway" | "gateways" if command == "test" => Problem::new(format!(
+            "{asked} is in front of routes, and a request takes one of them"
+        ))
+        .help(format!(
+            "`{program} {command} httproute/NAME` or `virtualservice/NAME`"
+        )),
         "gateway" | "gateways" | "httproute" | "httproutes" | "virtualservice"
         | "virtualservices" => Problem::new(format!(
             "{asked}: this kind of route is not read yet, only Ingress is"
@@ -131,6 +197,32 @@ mod tests {
     }
 
     #[test]
+    fn a_test_takes_routes_of_other_kinds() {
+        let aim = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            Aim::parse(&words, "kubectl infer", "test")
+        };
+        let name = || "a".to_owned();
+        for (line, wanted) in [
+            ("httproute/a", Entry::HttpRoute(name())),
+            (
+                "httproutes.gateway.networking.k8s.io a",
+                Entry::HttpRoute(name()),
+            ),
+            ("VirtualService/a", Entry::VirtualService(name())),
+            ("vs a", Entry::VirtualService(name())),
+            ("ing/a", Entry::Ingress(name())),
+        ] {
+            assert_eq!(aim(line).unwrap(), Aim::Entry(wanted), "{line}");
+        }
+        assert_eq!(aim("http://a/").unwrap(), Aim::Url("http://a/".to_owned()));
+        assert!(aim("httproute.example.com/a").is_err() && aim("httproute/").is_err());
+        // A drill takes none of them.
+        let words = ["httproute/a".to_owned()];
+        assert!(Subject::parse(&words, "kubectl infer", "drill").is_err());
+    }
+
+    #[test]
     fn other_words_are_answered_with_the_way_out() {
         for (line, way_out) in [
             ("a", "`kubectl infer test ingress/a`"),
@@ -138,7 +230,7 @@ mod tests {
             ("ingress/a/b", "ingress/NAME -n NAMESPACE"),
             ("service/a", "test the Ingress in front of it"),
             ("pod/a", "`kubectl get ingress` lists the ways in"),
-            ("httproute/a", "--resolve"),
+            ("gateway/a", "httproute/NAME"),
             ("ingress.example.com/a", "`kubectl infer test ingress/NAME`"),
             ("ftp://a/b", "ingress/NAME"),
             ("a b c", "ingress/NAME"),

@@ -1,10 +1,13 @@
 //! What a test of a route gave: for printers, without knowledge of how it was done.
 
-use crate::answered::{Grade, Replica};
+pub(crate) mod split;
+
+use crate::answered::{Fingerprint, Grade, Replica};
 use crate::route::Gap;
 use infer_core::object::ObjectRef;
 use infer_traffic::Exchange;
 use infer_traffic::statistics::Percentiles;
+use split::{Reply, Split};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -32,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) lag: Option<Lag>,
     /// From the first request to the last answer.
     pub(crate) took: Duration,
+    /// Whether backends get their shares, where some are expected.
+    pub(crate) split: Option<Split>,
     /// What is good to know and changes nothing.
     pub(crate) notes: Vec<String>,
     /// What could not be read, and what is unknown for that.
@@ -72,6 +77,8 @@ pub(crate) struct Answer {
     pub(crate) exchange: Exchange,
     /// Who answered.
     pub(crate) replica: Replica,
+    /// What the answer says of itself.
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// How late the generator of an open loop was.
@@ -86,6 +93,15 @@ pub(crate) struct Lag {
 }
 
 impl Answer {
+    /// What tells who answered.
+    pub(crate) fn reply(&self) -> Reply<'_> {
+        Reply {
+            sequence: self.sequence,
+            replica: &self.replica,
+            fingerprint: &self.fingerprint,
+        }
+    }
+
     /// Time since the intended start.
     pub(crate) fn since_start(&self, stamp: Option<Duration>) -> Option<Duration> {
         stamp.map(|at| at.saturating_sub(self.exchange.intended))

@@ -66,6 +66,19 @@ fn the_account_of_a_drill_depends_on_pure_crates_only() {
     assert!(new.is_empty(), "infer-drill now depends on {new:?}");
 }
 
+/// What a canary does next is decided without async, clock and network, too.
+#[test]
+fn the_machine_of_a_canary_depends_on_pure_crates_only() {
+    let crates = tree("infer-canary");
+    assert!(crates.contains("infer-verdict"));
+    let own = ["infer-canary", "infer-verdict"];
+    let new: Vec<_> = crates
+        .iter()
+        .filter(|name| !PURE.contains(&name.as_str()) && !own.contains(&name.as_str()))
+        .collect();
+    assert!(new.is_empty(), "infer-canary now depends on {new:?}");
+}
+
 /// What a cluster's objects say of it is decided without async, clock and network, too.
 #[test]
 fn a_checkup_depends_on_pure_crates_only() {

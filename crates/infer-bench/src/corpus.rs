@@ -7,12 +7,12 @@
 mod route;
 mod workload;
 
-use crate::dice::Dice;
 use infer_core::Engine;
 use infer_core::admission::{self, Operation, Request};
 use infer_core::kind::{Kind, KindSet};
 use infer_core::record;
 use infer_core::snapshot::{self, Snapshot};
+use infer_simulate::dice::Dice;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use workload::Deployment;

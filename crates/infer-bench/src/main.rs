@@ -7,7 +7,6 @@
 mod check;
 mod client;
 mod corpus;
-mod dice;
 mod error;
 mod figures;
 mod load;

@@ -1,8 +1,8 @@
 //! Generated manifests for `check`: files of about 60 lines, each a Deployment, its Service and its
 //! Ingress. One in three has mistakes, because a report without findings would cost too little.
 
-use crate::dice::Dice;
 use crate::error::{Error, Result};
+use infer_simulate::dice::Dice;
 use std::fmt::Write;
 use std::path::Path;
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::fmt;
 
 /// So often the Lease is read again when others change it meanwhile.
-const ATTEMPTS: usize = 5;
+pub(crate) const ATTEMPTS: usize = 5;
 
 /// Who is named in `managedFields`.
 const MANAGER: &str = "kubectl-infer";
@@ -121,14 +121,21 @@ impl fmt::Display for LeaseError {
 impl std::error::Error for LeaseError {}
 
 /// What is written in a Lease.
-struct Stored {
-    object: Value,
-    holder: String,
-    since: String,
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) object: Value,
+    pub(crate) holder: String,
+    pub(crate) since: String,
     /// When it expires; none when it names no time, which nobody who lives does.
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
     /// The API server's time of the answer.
-    now: Timestamp,
+    pub(crate) now: Timestamp,
+}
+
+impl Stored {
+    pub(crate) fn is_expired(&self) -> bool {
+        self.until.is_none_or(|until| until < self.now)
+    }
 }
 
 impl Cluster {
@@ -153,18 +160,27 @@ impl Lease {
     ///
     /// [`LeaseError::Held`] when another holds it.
     pub async fn acquire(&mut self) -> Result<(), LeaseError> {
+        self.take(&|_| {}).await?;
+        Ok(())
+    }
+
+    /// As [`Lease::acquire`]; `edit` changes the object before it is written.
+    pub(crate) async fn take(
+        &self,
+        edit: &(dyn Fn(&mut Value) + Sync),
+    ) -> Result<Stored, LeaseError> {
         for _ in 0..ATTEMPTS {
-            match self.create().await {
+            match self.create(edit).await {
                 Err(RequestError::Conflict { .. }) => {}
                 done => return Ok(done?),
             }
-            let Some(stored) = self.read().await? else {
+            let Some(mut stored) = self.read().await? else {
                 continue;
             };
-            let expired = stored.until.is_none_or(|until| until < stored.now);
-            if !stored.holder.is_empty() && stored.holder != self.holder && !expired {
+            if !stored.holder.is_empty() && stored.holder != self.holder && !stored.is_expired() {
                 return Err(self.held(stored));
             }
+            edit(&mut stored.object);
             match self.write(stored, true).await {
                 // Somebody else was faster: the next look says who.
                 Err(RequestError::Conflict { .. } | RequestError::NotFound { .. }) => {}
@@ -180,13 +196,23 @@ impl Lease {
     ///
     /// [`LeaseError::Lost`] when it is somebody else's, or gone.
     pub async fn renew(&mut self) -> Result<(), LeaseError> {
+        self.keep(&|_| {}).await?;
+        Ok(())
+    }
+
+    /// As [`Lease::renew`]; `edit` changes the object before it is written.
+    pub(crate) async fn keep(
+        &self,
+        edit: &(dyn Fn(&mut Value) + Sync),
+    ) -> Result<Stored, LeaseError> {
         for _ in 0..ATTEMPTS {
-            let Some(stored) = self.read().await? else {
+            let Some(mut stored) = self.read().await? else {
                 return Err(self.lost(None));
             };
             if stored.holder != self.holder {
                 return Err(self.lost(Some(stored.holder)));
             }
+            edit(&mut stored.object);
             match self.write(stored, false).await {
                 Err(RequestError::Conflict { .. } | RequestError::NotFound { .. }) => {}
                 done => return Ok(done?),
@@ -210,7 +236,7 @@ impl Lease {
                 return Ok(());
             }
             let done = match self.delete(&stored).await {
-                Err(RequestError::Forbidden { .. }) => self.clear(stored).await,
+                Err(RequestError::Forbidden { .. }) => self.clear(stored).await.map(|_| ()),
                 done => done,
             };
             match done {
@@ -222,7 +248,11 @@ impl Lease {
         Err(LeaseError::Request(self.too_many()))
     }
 
-    fn asked(&self, verb: &'static str) -> Asked<'_> {
+    pub(crate) fn holder(&self) -> &str {
+        &self.holder
+    }
+
+    pub(crate) fn asked(&self, verb: &'static str) -> Asked<'_> {
         Asked::new(verb, What::Lease, Some(&self.namespace)).name(&self.name)
     }
 
@@ -232,12 +262,12 @@ impl Lease {
 
     /// Creates it with times of zero, which expire at once, and writes the real ones: only an
     /// answer has the API server's time. A run that dies in between holds nothing.
-    async fn create(&self) -> Result<(), RequestError> {
+    async fn create(&self, edit: &(dyn Fn(&mut Value) + Sync)) -> Result<Stored, RequestError> {
         let params = PostParams {
             dry_run: false,
             field_manager: Some(MANAGER.to_owned()),
         };
-        let object = json!({
+        let mut object = json!({
             "apiVersion": What::Lease.api_version(),
             "kind": What::Lease.kind(),
             "metadata": {
@@ -246,6 +276,7 @@ impl Lease {
             },
             "spec": {"leaseDurationSeconds": self.seconds},
         });
+        edit(&mut object);
         let request = self
             .requests()
             .create(&params, object.to_string().into_bytes());
@@ -253,7 +284,7 @@ impl Lease {
         self.write(stored(answer), true).await
     }
 
-    async fn read(&self) -> Result<Option<Stored>, RequestError> {
+    pub(crate) async fn read(&self) -> Result<Option<Stored>, RequestError> {
         let request = self.requests().get(&self.name, &GetParams::default());
         match self.cluster.call(self.asked("get"), request).await {
             Ok(answer) => Ok(Some(stored(answer))),
@@ -263,7 +294,7 @@ impl Lease {
     }
 
     /// Writes ourselves into it, if it still is what was read.
-    async fn write(&self, stored: Stored, is_new: bool) -> Result<(), RequestError> {
+    async fn write(&self, stored: Stored, is_new: bool) -> Result<Stored, RequestError> {
         let mut object = stored.object;
         let now = micro(stored.now);
         let spec = spec(&mut object);
@@ -282,25 +313,25 @@ impl Lease {
         self.replace(&object).await
     }
 
-    async fn clear(&self, stored: Stored) -> Result<(), RequestError> {
+    pub(crate) async fn clear(&self, stored: Stored) -> Result<Stored, RequestError> {
         let mut object = stored.object;
         spec(&mut object)["holderIdentity"] = Value::Null;
         self.replace(&object).await
     }
 
     /// With the `resourceVersion` that was read: the API server refuses if another wrote since.
-    async fn replace(&self, object: &Value) -> Result<(), RequestError> {
+    pub(crate) async fn replace(&self, object: &Value) -> Result<Stored, RequestError> {
         let params = PostParams {
             dry_run: false,
             field_manager: Some(MANAGER.to_owned()),
         };
         let body = object.to_string().into_bytes();
         let request = self.requests().replace(&self.name, &params, body);
-        self.cluster.call(self.asked("update"), request).await?;
-        Ok(())
+        let answer = self.cluster.call(self.asked("update"), request).await?;
+        Ok(stored(answer))
     }
 
-    async fn delete(&self, stored: &Stored) -> Result<(), RequestError> {
+    pub(crate) async fn delete(&self, stored: &Stored) -> Result<(), RequestError> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(text(&stored.object, "/metadata/uid")),
@@ -313,7 +344,7 @@ impl Lease {
         Ok(())
     }
 
-    fn held(&self, stored: Stored) -> LeaseError {
+    pub(crate) fn held(&self, stored: Stored) -> LeaseError {
         LeaseError::Held {
             namespace: self.namespace.clone(),
             name: self.name.clone(),
@@ -325,7 +356,7 @@ impl Lease {
         }
     }
 
-    fn lost(&self, by: Option<String>) -> LeaseError {
+    pub(crate) fn lost(&self, by: Option<String>) -> LeaseError {
         LeaseError::Lost {
             namespace: self.namespace.clone(),
             name: self.name.clone(),
@@ -333,7 +364,7 @@ impl Lease {
         }
     }
 
-    fn too_many(&self) -> RequestError {
+    pub(crate) fn too_many(&self) -> RequestError {
         RequestError::Conflict {
             doing: self.asked("update").doing(),
             exists: true,
@@ -372,17 +403,17 @@ fn micro(time: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::fake::{self, Asked as Request, Record, Reply, run, status};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
 
     /// The stored Lease, and the version of the next write.
-    type Storage = Arc<Mutex<(Option<Value>, u64)>>;
+    pub(crate) type Storage = Arc<Mutex<(Option<Value>, u64)>>;
 
     /// The fake's answers are of 12:00:00.
-    fn held(by: &str, renewed: &str) -> Value {
+    pub(crate) fn held(by: &str, renewed: &str) -> Value {
         json!({
             "metadata": {"name": "l", "namespace": "n", "uid": "u", "resourceVersion": "1"},
             "spec": {
@@ -393,7 +424,7 @@ mod tests {
         })
     }
 
-    fn cluster(stored: Option<Value>, may_delete: bool) -> (Cluster, Record, Storage) {
+    pub(crate) fn cluster(stored: Option<Value>, may_delete: bool) -> (Cluster, Record, Storage) {
         let storage: Storage = Arc::new(Mutex::new((stored, 2)));
         let state = Arc::clone(&storage);
         let (cluster, record) = fake::cluster(move |asked: &Request| {

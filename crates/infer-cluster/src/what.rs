@@ -26,6 +26,10 @@ pub enum What {
     ReplicaSet,
     /// `policy/v1` PodDisruptionBudget.
     PodDisruptionBudget,
+    /// `autoscaling/v1` HorizontalPodAutoscaler: what it scales is the same in every version.
+    HorizontalPodAutoscaler,
+    /// `networking.k8s.io/v1` NetworkPolicy.
+    NetworkPolicy,
     /// `v1` Node, in no namespace.
     Node,
     /// `v1` Namespace, in no namespace.
@@ -53,6 +57,41 @@ const GATEWAY_API: &str = "gateway.networking.k8s.io";
 const ISTIO: &str = "networking.istio.io";
 
 impl What {
+    /// Every kind.
+    const ALL: [What; 22] = [
+        What::Pod,
+        What::Service,
+        What::EndpointSlice,
+        What::Ingress,
+        What::IngressClass,
+        What::Deployment,
+        What::StatefulSet,
+        What::DaemonSet,
+        What::ReplicaSet,
+        What::PodDisruptionBudget,
+        What::HorizontalPodAutoscaler,
+        What::NetworkPolicy,
+        What::Node,
+        What::Namespace,
+        What::Lease,
+        What::Event,
+        What::GatewayClass,
+        What::Gateway,
+        What::HttpRoute,
+        What::IstioGateway,
+        What::VirtualService,
+        What::DestinationRule,
+    ];
+
+    /// The kind of an object, by its `apiVersion`'s group and its `kind`; none of others.
+    pub fn of(object: &serde_json::Value) -> Option<What> {
+        let api_version = object.get("apiVersion")?.as_str()?;
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let kind = object.get("kind")?.as_str()?;
+        let is = |it: &What| (it.group(), it.version(), it.kind()) == (group, version, kind);
+        What::ALL.into_iter().find(is)
+    }
+
     /// Group (empty for core), kind, plural, and whether it lives in a namespace.
     const fn parts(self) -> (&'static str, &'static str, &'static str, bool) {
         match self {
@@ -69,6 +108,18 @@ impl What {
                 "policy",
                 "PodDisruptionBudget",
                 "poddisruptionbudgets",
+                true,
+            ),
+            What::HorizontalPodAutoscaler => (
+                "autoscaling",
+                "HorizontalPodAutoscaler",
+                "horizontalpodautoscalers",
+                true,
+            ),
+            What::NetworkPolicy => (
+                "networking.k8s.io",
+                "NetworkPolicy",
+                "networkpolicies",
                 true,
             ),
             What::Node => ("", "Node", "nodes", false),

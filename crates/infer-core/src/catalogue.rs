@@ -8,9 +8,9 @@ mod runtime;
 mod sidecar;
 
 pub use controller::{
-    BodyLimit, Buffering, ClassBy, Controller, DrainAt, HttpRouteSupport, IgnoredHow, Proxy,
-    Replay, Retired, Retries, Setting, Timer, TimerField, TimerRole, Unit, Unreadable,
-    WithoutClass, nginx_size,
+    BodyLimit, Buffering, CanaryIngress, ClassBy, Controller, DrainAt, HttpRouteSupport,
+    IgnoredHow, Proxy, Replay, Retired, Retries, Setting, Timer, TimerField, TimerRole, Unit,
+    Unreadable, WithoutClass, nginx_size,
 };
 pub use runtime::{
     Gpu, GpuCount, GpuEvidence, GpuRole, Health, Host, Model, ModelIs, OnSigterm, Port, Runtime,

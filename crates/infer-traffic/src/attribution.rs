@@ -3,6 +3,11 @@
 //! The token travels in the user agent, because that is in the default access log of ingress-nginx,
 //! Istio and Envoy Gateway, while request ids are replaced on the way.
 
+mod envoy;
+mod logged;
+
+pub use logged::{Group, Logged};
+
 use std::net::SocketAddr;
 
 /// What tells one request of one run from all others.
@@ -58,6 +63,8 @@ pub struct LogEntry {
     pub request_seconds: Option<f64>,
     /// `$proxy_upstream_name`: `NAMESPACE-SERVICE-PORT`.
     pub upstream_name: Option<String>,
+    /// `$proxy_alternative_upstream_name`: the same for the canary, where it was chosen.
+    pub alternative_name: Option<String>,
     /// Every attempt, in order; empty where NGINX answered without asking anybody.
     pub attempts: Vec<Attempt>,
     /// `$req_id`.
@@ -91,7 +98,7 @@ pub fn parse_log_line(line: &str) -> Option<LogEntry> {
     let (_request_length, rest) = rest.trim_start().split_once(' ')?;
     let (request_time, rest) = rest.split_once(' ')?;
     let (upstream_name, rest) = bracketed(rest)?;
-    let (_alternative, rest) = bracketed(rest)?;
+    let (alternative, rest) = bracketed(rest)?;
     let mut words = rest.split_whitespace().peekable();
     let addresses = list(&mut words)?;
     let _lengths = list(&mut words)?;
@@ -110,6 +117,7 @@ pub fn parse_log_line(line: &str) -> Option<LogEntry> {
         body_bytes_sent: body_bytes_sent.parse().ok()?,
         request_seconds: request_time.parse().ok(),
         upstream_name: given(upstream_name).map(str::to_owned),
+        alternative_name: given(alternative).map(str::to_owned),
         attempts: addresses
             .iter()
             .enumerate()

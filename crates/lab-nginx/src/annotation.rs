@@ -2,6 +2,7 @@
 //!
 //! Nothing is parsed: the value goes into the directive as it is, and `nginx -t` judges it.
 
+use crate::canary::CANARY;
 use crate::refusal::Refusal;
 use std::collections::BTreeMap;
 
@@ -73,7 +74,7 @@ const fn directive(
     }
 }
 
-/// The directives of an Ingress with these annotations, each with its value verbatim or with the
+/// The directives of an Ingress that is no canary with these annotations, each with its value verbatim or with the
 /// default, in the order of [`DIRECTIVES`].
 ///
 /// # Errors
@@ -86,6 +87,10 @@ pub fn directives(
         let Some(name) = key.strip_prefix(PREFIX) else {
             continue;
         };
+        // `false`, or `crate::canary` had it.
+        if name == CANARY {
+            continue;
+        }
         if !DIRECTIVES.iter().any(|it| it.annotation == name) {
             return Err(Refusal::UnknownAnnotation(key.clone()));
         }

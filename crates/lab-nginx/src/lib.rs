@@ -26,9 +26,12 @@
 //!   an endpoint can be tried twice.
 //! - It gathers changes for 100 ms; ingress-nginx syncs at most every 3.3 s (`pkg/flags/flags.go`,
 //!   `--sync-rate-limit` 0.3).
+//! - A canary's share is drawn by `split_clients` and known to hundredths of a percent ([`canary`]);
+//!   a change of it is a reload.
 //! - One worker, HTTP only: an Ingress with `spec.tls` is refused, not served without TLS.
 
 pub mod annotation;
+pub mod canary;
 mod cluster;
 pub mod endpoints;
 mod error;
@@ -42,6 +45,7 @@ pub mod render;
 mod report;
 pub mod route;
 mod run;
+pub mod status;
 mod text;
 
 pub use error::Error;

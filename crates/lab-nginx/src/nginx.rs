@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::forms::Verdict;
-use crate::render::{CONFIGURATION_PATH, Rendered, Settings};
+use crate::render::{Rendered, Settings};
+use crate::status::CONFIGURATION_PATH;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -13,7 +13,9 @@ pub(crate) const FORMAT: &str = concat!(
     r#""request_length":$request_length,"request_time":$request_time,"#,
     r#""content_length":"$sent_http_content_length","#,
     r#""request_completion":"$request_completion","#,
-    r#""upstream_name":"$proxy_upstream_name","upstream_addr":"$upstream_addr","#,
+    r#""upstream_name":"$proxy_upstream_name","#,
+    r#""alternative_upstream_name":"$proxy_alternative_upstream_name","#,
+    r#""upstream_addr":"$upstream_addr","#,
     r#""upstream_status":"$upstream_status","upstream_bytes_received":"$upstream_bytes_received","#,
     r#""upstream_response_time":"$upstream_response_time","#,
     r#""request_id":"$req_id","user_agent":"$http_user_agent"}"#,
@@ -54,8 +56,10 @@ pub struct Observed {
     /// `OK` or empty. **Not** whether the answer is whole: NGINX 1.22 says `OK` also of an answer
     /// that its endpoint broke off (run: `tests/nginx/traffic.rs`). Compare bytes, or packets.
     pub request_completion: String,
-    /// `NAMESPACE-SERVICE-PORT`.
+    /// `NAMESPACE-SERVICE-PORT` of the main Ingress, also where a canary served.
     pub upstream_name: String,
+    /// The same of the canary where it served; else empty. [`Observed::served_by`] is one of the two.
+    pub alternative_upstream_name: String,
     /// See [`Observed::attempts`].
     pub upstream_addr: String,
     /// See [`Observed::attempts`].
@@ -90,6 +94,15 @@ impl Observed {
         serde_json::from_str(line)
     }
 
+    /// The upstream whose endpoints were tried, `NAMESPACE-SERVICE-PORT`.
+    pub fn served_by(&self) -> &str {
+        if self.alternative_upstream_name.is_empty() {
+            &self.upstream_name
+        } else {
+            &self.alternative_upstream_name
+        }
+    }
+
     /// The tries in their order. NGINX separates them by `, ` (ngx_http_upstream_module,
     /// `$upstream_addr`); nothing here redirects internally, which would be ` : `.
     pub fn attempts(&self) -> Vec<Attempt> {
@@ -114,7 +127,7 @@ mod tests {
     use super::*;
 
     /// NGINX 1.22 wrote it, one of two endpoints not listening.
-    const LINE: &str = r#"{"msec":1764045851.412,"remote_addr":"10.200.0.1","remote_port":50636,"connection":3,"connection_requests":1,"host":"llm.example","method":"GET","uri":"/v1/models","status":"200","bytes_sent":170,"body_bytes_sent":2,"request_length":84,"request_time":0.002,"content_length":"2","request_completion":"OK","upstream_name":"models-llama-80","upstream_addr":"10.200.0.1:9001, 10.200.0.1:9002","upstream_status":"502, 200","upstream_bytes_received":"0, 137","upstream_response_time":"0.000, 0.002","request_id":"f00","user_agent":"curl/7.88.1"}"#;
+    const LINE: &str = r#"{"msec":1764045851.412,"remote_addr":"10.200.0.1","remote_port":50636,"connection":3,"connection_requests":1,"host":"llm.example","method":"GET","uri":"/v1/models","status":"200","bytes_sent":170,"body_bytes_sent":2,"request_length":84,"request_time":0.002,"content_length":"2","request_completion":"OK","upstream_name":"models-llama-80","alternative_upstream_name":"","upstream_addr":"10.200.0.1:9001, 10.200.0.1:9002","upstream_status":"502, 200","upstream_bytes_received":"0, 137","upstream_response_time":"0.000, 0.002","request_id":"f00","user_agent":"curl/7.88.1"}"#;
 
     #[test]
     fn a_retried_request_shows_its_attempts_in_order() {

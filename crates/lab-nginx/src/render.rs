@@ -1,11 +1,13 @@
 //! Objects of the cluster to the text of `nginx.conf`. Pure.
 
 use crate::annotation::directives;
+use crate::canary::{Share, share};
 use crate::endpoints::{addresses, port_of};
 use crate::name::Name;
 use crate::observed;
 use crate::refusal::Refusal;
 use crate::route::{Backend, PathType, ROOT, Route, routes};
+use crate::status::write_status;
 use crate::text::Text;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -15,11 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// Where the status server tells that a configuration is loaded.
-pub const HEALTH_PATH: &str = "/healthz";
-/// Where the status server tells which one: [`Rendered::digest`].
-pub(crate) const CONFIGURATION_PATH: &str = "/configuration";
 
 /// ingress-nginx's default access log line (`config.go`, `logFormatUpstream`).
 pub const UPSTREAMINFO: &str = concat!(
@@ -92,6 +89,16 @@ type Directives = Vec<(&'static str, String)>;
 struct Plan {
     hosts: BTreeMap<String, BTreeMap<(String, PathType), Claim>>,
     upstreams: BTreeMap<Backend, BTreeSet<SocketAddr>>,
+    /// By the main Ingress' backend, as in ingress-nginx, which keeps them there: all locations of
+    /// that backend have the canary (`controller.go`, `mergeAlternativeBackend`).
+    canaries: BTreeMap<Backend, Canary>,
+}
+
+#[derive(Clone, Debug)]
+struct Canary {
+    owner: Name,
+    backend: Backend,
+    share: Share,
 }
 
 #[derive(Clone, Debug)]
@@ -103,14 +110,31 @@ struct Claim {
 
 /// Renders what `objects` ask for. The same objects give the same text, in whatever order they come.
 pub fn render(objects: &Objects, settings: &Settings) -> Rendered {
+    let ours = by_age(objects, &settings.ingress_class);
     let mut plan = Plan::default();
+    let mut outcomes = BTreeMap::new();
+    let mut canaries = Vec::new();
+    for ingress in &ours {
+        match role(ingress) {
+            Ok(Some(share)) => canaries.push((ingress, share)),
+            Ok(None) => {
+                outcomes.insert(Name::of(ingress), plan.add(ingress, objects));
+            }
+            Err(why) => {
+                outcomes.insert(Name::of(ingress), Err(why));
+            }
+        }
+    }
+    // After all others: a canary may be older than what it is a canary of.
+    for (ingress, share) in canaries {
+        outcomes.insert(Name::of(ingress), plan.add_canary(ingress, share, objects));
+    }
     let mut served = Vec::new();
     let mut refused = Vec::new();
-    for ingress in by_age(objects, &settings.ingress_class) {
-        let name = Name::of(ingress);
-        match plan.add(ingress, objects) {
-            Ok(()) => served.push(name),
-            Err(why) => refused.push(Refused { ingress: name, why }),
+    for ingress in ours.into_iter().map(|it| Name::of(it)) {
+        match outcomes.remove(&ingress) {
+            Some(Err(why)) => refused.push(Refused { ingress, why }),
+            _ => served.push(ingress),
         }
     }
     let (text, digest) = write(&plan, settings);
@@ -135,8 +159,17 @@ pub(crate) fn by_age<'o>(objects: &'o Objects, class: &str) -> Vec<&'o Arc<Ingre
     ours
 }
 
+/// The share of a canary; none for any other Ingress.
+fn role(ingress: &Ingress) -> Result<Option<Share>, Refusal> {
+    ingress
+        .metadata
+        .annotations
+        .as_ref()
+        .map_or(Ok(None), share)
+}
+
 impl Plan {
-    /// Adds all of an Ingress, or nothing.
+    /// Adds all of an Ingress that is no canary, or nothing.
     fn add(&mut self, ingress: &Ingress, objects: &Objects) -> Result<(), Refusal> {
         let owner = Name::of(ingress);
         let annotations = ingress.metadata.annotations.clone().unwrap_or_default();
@@ -176,6 +209,69 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Adds all of a canary, or nothing. Each of its paths must be another Ingress', of the same
+    /// `pathType` (`controller.go`, `mergeAlternativeBackends`).
+    fn add_canary(
+        &mut self,
+        ingress: &Ingress,
+        share: Share,
+        objects: &Objects,
+    ) -> Result<(), Refusal> {
+        let owner = Name::of(ingress);
+        let mut mine: BTreeMap<Backend, Canary> = BTreeMap::new();
+        let mut upstreams = Vec::new();
+        for route in routes(ingress)? {
+            let key = (route.path.clone(), route.path_type);
+            let Some(claim) = self.hosts.get(&route.host).and_then(|it| it.get(&key)) else {
+                let Route { host, path, .. } = route;
+                return Err(Refusal::NoMain { host, path });
+            };
+            let main = claim.backend.clone();
+            let claims = self.hosts.values().flat_map(BTreeMap::values);
+            if claims.into_iter().any(|it| it.backend == route.backend) {
+                return Err(Refusal::IsMain(route.backend));
+            }
+            let other = self.canaries.get(&main).or_else(|| mine.get(&main));
+            if let Some(other) = other.filter(|it| it.owner != owner || it.backend != route.backend)
+            {
+                let owner = other.owner.clone();
+                return Err(Refusal::SecondCanary { main, owner });
+            }
+            upstreams.push((route.backend.clone(), upstream(&route.backend, objects)?));
+            let owner = owner.clone();
+            let backend = route.backend;
+            mine.insert(
+                main,
+                Canary {
+                    owner,
+                    backend,
+                    share,
+                },
+            );
+        }
+        self.upstreams.extend(upstreams);
+        self.canaries.extend(mine);
+        Ok(())
+    }
+
+    fn has_endpoints(&self, backend: &Backend) -> bool {
+        self.upstreams.get(backend).is_some_and(|it| !it.is_empty())
+    }
+
+    /// The canaries to which requests can go, with the backends that share with them. ingress-nginx
+    /// drops the balancer of a backend without endpoints (`balancer.lua`, `sync_backend`); then
+    /// `route_to_alternative_balancer` finds none and stays with the main backend. A main backend
+    /// without endpoints answers 503, whatever its canary has (`get_balancer`, `rewrite`).
+    fn splits(&self) -> impl Iterator<Item = (&Backend, &Canary)> {
+        self.canaries.iter().filter(|(main, canary)| {
+            canary.share > Share::NONE
+                && self.has_endpoints(main)
+                && self.has_endpoints(&canary.backend)
+        })
+    }
+}
+
 /// The addresses behind a backend: none for a Service or a port that is not there, as in
 /// ingress-nginx, which answers 503 then.
 fn upstream(backend: &Backend, objects: &Objects) -> Result<BTreeSet<SocketAddr>, Refusal> {
@@ -206,6 +302,9 @@ fn write(plan: &Plan, settings: &Settings) -> (String, String) {
         for (backend, addresses) in plan.upstreams.iter().filter(|it| !it.1.is_empty()) {
             write_upstream(text, backend, addresses);
         }
+        for (number, (main, canary)) in plan.splits().enumerate() {
+            write_split(text, number, main, canary);
+        }
         if !plan.hosts.contains_key("") {
             write_server(text, settings, "", &BTreeMap::new(), plan);
         }
@@ -213,7 +312,11 @@ fn write(plan: &Plan, settings: &Settings) -> (String, String) {
             write_server(text, settings, host, paths, plan);
         }
         digest = name_of(text);
-        write_status(text, settings, &digest);
+        let splits = plan.splits().map(|(main, canary)| {
+            let Canary { backend, share, .. } = canary;
+            format!("{main} {backend} {share}")
+        });
+        write_status(text, settings, &digest, &Vec::from_iter(splits));
     });
     (text.finish(), digest)
 }
@@ -313,6 +416,39 @@ fn write_upstream(text: &mut Text, backend: &Backend, addresses: &BTreeSet<Socke
     });
 }
 
+/// Variables of a split, by its number: the canary's name in the log, or nothing, and where to pass
+/// the request.
+fn split_variables(number: usize) -> (String, String) {
+    (format!("$canary_{number}"), format!("$target_{number}"))
+}
+
+fn write_split(text: &mut Text, number: usize, main: &Backend, canary: &Canary) {
+    let Canary {
+        owner,
+        backend,
+        share,
+    } = canary;
+    let (name, target) = split_variables(number);
+    text.comment(&format!(
+        "Ingress {owner}, canary of {}",
+        upstream_name(main)
+    ));
+    // A draw of its own for each request, whatever id the client sent.
+    text.block(&format!("split_clients $request_id {name}"), |text| {
+        if *share < Share::ALL {
+            text.directive(&format!("{share} \"{backend}\""));
+            text.directive("* \"\"");
+        } else {
+            // `100%` leaves the highest hash out.
+            text.directive(&format!("* \"{backend}\""));
+        }
+    });
+    text.block(&format!("map {name} {target}"), |text| {
+        text.directive(&format!("default {}", upstream_name(backend)));
+        text.directive(&format!("\"\" {}", upstream_name(main)));
+    });
+}
+
 fn write_server(
     text: &mut Text,
     settings: &Settings,
@@ -388,12 +524,11 @@ fn write_location(text: &mut Text, matcher: &str, claim: &Claim, plan: &Plan) {
     text.block(&format!("location {matcher}"), |text| {
         text.comment(&format!("Ingress {}", claim.owner));
         text.directive(&format!("set $proxy_upstream_name \"{backend}\""));
-        let is_empty = plan.upstreams.get(backend).is_none_or(BTreeSet::is_empty);
         // `nginx -t` judges the annotations also while nobody is ready.
         for (directive, value) in &claim.directives {
             text.directive(&format!("{directive} {value}"));
         }
-        if is_empty {
+        if !plan.has_endpoints(backend) {
             // ingress-nginx's balancer.lua says 503 where a Service has no ready endpoint.
             text.directive("return 503");
             return;
@@ -404,7 +539,14 @@ fn write_location(text: &mut Text, matcher: &str, claim: &Claim, plan: &Plan) {
         for (header, value) in HEADERS {
             text.directive(&format!("proxy_set_header {header} {value}"));
         }
-        text.directive(&format!("proxy_pass http://{}", upstream_name(backend)));
+        match plan.splits().position(|(main, _)| main == backend) {
+            None => text.directive(&format!("proxy_pass http://{}", upstream_name(backend))),
+            Some(number) => {
+                let (name, target) = split_variables(number);
+                text.directive(&format!("set $proxy_alternative_upstream_name {name}"));
+                text.directive(&format!("proxy_pass http://{target}"));
+            }
+        }
     });
 }
 
@@ -424,21 +566,3 @@ const HEADERS: [(&str, &str); 13] = [
     ("X-Original-Forwarded-For", "$http_x_forwarded_for"),
     ("Proxy", "\"\""),
 ];
-
-/// The status server comes last and is not part of its own digest.
-fn write_status(text: &mut Text, settings: &Settings, digest: &str) {
-    let listen = SocketAddr::new(settings.listen, settings.status_port);
-    text.block("server", |text| {
-        text.directive(&format!("listen {listen}"));
-        text.directive("access_log off");
-        text.directive("keepalive_timeout 0");
-        text.directive("default_type text/plain");
-        text.block(&format!("location = {HEALTH_PATH}"), |text| {
-            text.directive("return 200");
-        });
-        text.block(&format!("location = {CONFIGURATION_PATH}"), |text| {
-            text.directive(&format!("return 200 {digest}"));
-        });
-        text.block("location /", |text| text.directive("return 404"));
-    });
-}

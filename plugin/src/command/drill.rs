@@ -345,23 +345,12 @@ fn confirm(
         }
         std::process::exit(Exit::Interrupted as i32);
     });
-    let answer = line(session);
+    let answer = crate::confirm::line(session);
     leaving.abort();
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(crate::drill::refused(&Refusal::Declined)),
     }
-}
-
-/// One line of stdin, up to what a person types.
-fn line(session: &mut Session<'_>) -> String {
-    const LONGEST: usize = 64;
-    let mut line = Vec::new();
-    let mut byte = [0];
-    while line.len() < LONGEST && session.stdin.read_exact(&mut byte).is_ok() && byte[0] != b'\n' {
-        line.push(byte[0]);
-    }
-    String::from_utf8_lossy(&line).into_owned()
 }
 
 fn planned(plan: &Plan, args: &Args, session: &Session<'_>) -> String {
@@ -404,7 +393,7 @@ impl Ready {
         self.cluster.lease(
             namespace,
             &self.lease_name(),
-            &prepare::holder(&self.plan.run),
+            &crate::holder::of(&self.plan.run),
             crate::drill::lease::SECONDS,
         )
     }

@@ -1,11 +1,12 @@
 //! `test`: what really comes back, from the beginning of the route, and who answered.
 
+mod expect;
 mod next;
 mod plan;
 mod send;
 
 use super::{Outcome, Session};
-use crate::answered::{Watch, Watched};
+use crate::answered::{Behind, Replica, Watch, Watched};
 use crate::connection::ConnectionFlags;
 use crate::exit::Exit;
 use crate::flags::Output;
@@ -14,12 +15,15 @@ use crate::print;
 use crate::problem::Problem;
 use crate::request::RequestFlags;
 use crate::route;
-use crate::subject::Subject;
+use crate::subject::Aim;
 use crate::terminal::Progress;
+use crate::tested::split::{self, Reply, Silent, Split, Wanted};
 use crate::tested::{Answer, Lag, Report};
+use expect::Share;
 use infer_traffic::Clock;
+use infer_verdict::split::{Verdict, silence};
 use plan::{Plan, Prepared};
-use send::Sent;
+use send::{Done, Sent};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,43 +36,64 @@ Examples:
   # Ten requests a second, whatever the answers take, and which replicas they hit
   kubectl infer test ingress/inference-ingress -n inference --requests 200 --rate 10
 
+  # Prove a split: 10 % of the requests, give or take 5 points, go to the canary
+  kubectl infer test ingress/inference-ingress -n inference --expect llama-canary=10
+
   # A URL needs no cluster
   kubectl infer test http://127.0.0.1:8080/v1/completions --data request.json
 ";
 
-const EXIT_CODES: &str = "\
+const MORE: &str = "\
+A backend of --expect is, in this order, the name of a Service behind the route, of a workload, of a
+pod, of an Istio subset, a value of the response header that names who answered (--replica-header),
+or the model's fingerprint: system_fingerprint or model of its answers. What the shares leave of 100
+is of others. Who answered is read from that header, from the log of ingress-nginx or Envoy (grade
+A), or from the answer itself (grade D: versions, no replicas).
+
+A share matches where its 95% interval is within the tolerance, and mismatches where the two are
+apart. Replies of which nobody knows who gave them can decide nothing. A run ends early for a
+backend that should get requests and gets none.
+
 Causes of failure, and the exit code of curl for the same:
   resolve 6, refused 7, connect-timeout 28, tls 35 or 60, closed-before-headers 52,
   reset-before-headers 56, closed-in-body 18, reset-in-body 56, stalled 28, timeout 28, http 22,
   closed-without-terminator 0 (HTTP is complete, but a stream lacks its [DONE])
 
 Exit codes:
-  0    every request was answered below 400, and every stream to its end
+  0    every request was answered below 400, and every stream to its end; every share matches
   1    bad usage, or no request could be made
-  2    a request failed, or was answered with 400 or above
+  2    a request failed, or was answered with 400 or above; or a share does not match
+  4    too little is known to judge a share
   130  interrupted; the report is of what was done until then
 ";
 
 /// Send real requests to a route, and say what came back and who answered
 ///
-/// Takes the route from its beginning: the address in the Ingress' status, with its host as name.
+/// Takes the route from its beginning: the address in the status of the Ingress, or of the Gateway in
+/// front, with the route's host as name.
 /// Prints the equal curl line first. Each request has a connection of its own, and none is tried
 /// again. Reads the cluster, changes nothing in it.
 #[derive(Debug, clap::Args)]
-#[command(before_help = EXAMPLES, after_long_help = EXIT_CODES)]
+#[command(before_help = EXAMPLES, after_long_help = MORE)]
 pub(crate) struct Args {
-    /// What to test: an Ingress, or a URL
-    #[arg(value_name = "ingress/NAME|URL", required = true, num_args = 1..=2)]
+    /// What to test: an Ingress, an HTTPRoute, a VirtualService, or a URL
+    #[arg(value_name = "TYPE/NAME|URL", required = true, num_args = 1..=2)]
     target: Vec<String>,
     /// Ask for a stream, and read the answer as server-sent events
     #[arg(long)]
     stream: bool,
-    /// How many requests to send
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_REQUESTS))]
-    requests: u32,
+    /// How many requests to send; default: 1, with --expect as many as settle it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_REQUESTS))]
+    requests: Option<u32>,
     /// How many to send each second, whatever the answers take; default: one after the other
     #[arg(long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
+    /// Share of the requests, in percent, that a backend should get
+    #[arg(long, value_name = "NAME=SHARE[,...]", value_delimiter = ',', value_parser = expect::share)]
+    expect: Vec<Share>,
+    /// How far from its share is still right, in percentage points; default: half of it, at most 10
+    #[arg(long, value_name = "POINTS", requires = "expect", value_parser = expect::tolerance)]
+    tolerance: Option<f64>,
     #[command(flatten)]
     request: RequestFlags,
     /// Show heads and body of every request; the default for a single one
@@ -171,27 +196,76 @@ async fn test(args: &Args, prepared: Prepared) -> Result<Report, Stopped> {
     };
     let (plan, watch) = ready?;
     progress.clear();
-    let mut sent = plan.load.send(clock, &interrupt, &mut progress).await;
+    let header = args.request.replica_header.as_deref();
+    let ends = |done: &[Done]| ends(&plan.wanted, watch.as_ref(), done, clock, header);
+    let mut sent = plan
+        .load
+        .send(clock, &interrupt, &mut progress, &ends)
+        .await;
     let interrupted = interrupt.is_pressed();
-    let exchanges = std::mem::take(&mut sent.exchanges);
+    let done = std::mem::take(&mut sent.done);
     let watched = match watch {
-        Some(watch) => watch.until_heard(&exchanges, clock, &interrupt).await,
+        Some(watch) => {
+            let written = done.iter().filter(|it| it.exchange.stamps.sent.is_some());
+            let written: Vec<u64> = written.map(|it| it.sequence).collect();
+            watch.until_heard(&written, clock, &interrupt).await
+        }
         None => Watched::nobody(
             "a URL leads to no proxy's log, and no response header names who answered; \
              --replica-header NAME if the server sends one",
             clock,
         ),
     };
-    let header = args.request.replica_header.as_deref();
-    let answers = exchanges
+    let answers = done
         .into_iter()
-        .map(|(sequence, exchange)| Answer {
-            replica: watched.replica(sequence, &exchange, header),
-            sequence,
-            exchange,
+        .map(|done| Answer {
+            replica: watched.replica(done.sequence, &done.exchange, header),
+            sequence: done.sequence,
+            exchange: done.exchange,
+            fingerprint: done.fingerprint,
         })
         .collect();
     Ok(report(args, plan, answers, &sent, watched, interrupted))
+}
+
+/// So many times the requests of a silence are looked at for one, so that a look stays short.
+const WINDOW: u64 = 4;
+
+/// The backend for which a run may end, by what is known while it goes on.
+fn ends(
+    wanted: &[Wanted],
+    watch: Option<&Watch>,
+    done: &[Done],
+    clock: Clock,
+    header: Option<&str>,
+) -> Option<Silent> {
+    let silences = wanted
+        .iter()
+        .filter_map(|it| silence(it.target, wanted.len()));
+    let (least, most) = (silences.clone().min()?, silences.max()?);
+    if (done.len() as u64) < least {
+        return None;
+    }
+    let mut done: Vec<&Done> = done.iter().collect();
+    done.sort_unstable_by_key(|it| it.sequence);
+    done.truncate(usize::try_from(most * WINDOW).unwrap_or(usize::MAX));
+    let nobody = Watched::nobody("", clock);
+    let replica = |done: &Done| match watch {
+        Some(watch) => watch.replica(done.sequence, &done.exchange, clock, header),
+        None => nobody.replica(done.sequence, &done.exchange, header),
+    };
+    let replicas: Vec<Replica> = done.iter().map(|it| replica(it)).collect();
+    let replies: Vec<Reply<'_>> = done
+        .iter()
+        .zip(&replicas)
+        .map(|(done, replica)| Reply {
+            sequence: done.sequence,
+            replica,
+            fingerprint: &done.fingerprint,
+        })
+        .collect();
+    let behind = watch.map_or_else(Behind::default, Watch::behind);
+    split::silent(wanted, &behind, &replies)
 }
 
 /// Everything before the first request.
@@ -202,18 +276,19 @@ async fn ready(
     clock: Clock,
     progress: &mut Progress,
 ) -> Result<(Plan, Option<Watch>), Problem> {
-    let name = match &prepared.subject {
-        Subject::Url(url) => {
+    let entry = match &prepared.subject {
+        Aim::Url(url) => {
             let url = url.clone();
             return Ok((plan::of_url(args, prepared, &url, run)?, None));
         }
-        Subject::Ingress(name) => name.clone(),
+        Aim::Entry(entry) => entry.clone(),
     };
     progress.show("reading the route");
     let cluster = args.connection.connect().await?;
-    let route = route::read(&cluster, &name, &args.request).await?;
+    let route = route::read_entry(&cluster, &entry, &args.request).await?;
     // Before the first request, so that no line is missed.
-    let watch = Watch::start(&cluster, &route, run).await;
+    let names: Vec<&str> = prepared.wanted.iter().map(|it| it.name.as_str()).collect();
+    let watch = Watch::start(&cluster, &route, run, &names).await;
     let plan = plan::of_route(args, prepared, &route, run, clock).await;
     Ok((plan, Some(watch)))
 }
@@ -232,6 +307,15 @@ fn report(
     let peer = answers.iter().find_map(|answer| answer.exchange.peer);
     tested.address = tested.address.or(peer.map(|peer| peer.to_string()));
     tested.proxies = watched.proxies;
+    let split = (!plan.wanted.is_empty()).then(|| {
+        let replies: Vec<Reply<'_>> = answers.iter().map(Answer::reply).collect();
+        Split::of(
+            &plan.wanted,
+            &watched.behind(),
+            &replies,
+            sent.ended.clone(),
+        )
+    });
     let mut gaps = plan.gaps;
     gaps.extend(watched.gaps);
     Report {
@@ -240,7 +324,7 @@ fn report(
         request_line: plan.request_line,
         curl: plan.curl,
         stream: args.stream,
-        wanted: args.requests,
+        wanted: plan.load.count,
         answers,
         lag: sent.lag.zip(args.rate).map(|((late, skipped), rate)| Lag {
             rate,
@@ -248,6 +332,7 @@ fn report(
             skipped,
         }),
         took: sent.took,
+        split,
         notes: plan.notes,
         gaps,
         interrupted,
@@ -273,7 +358,11 @@ fn told(report: &Report, args: &Args, session: &Session<'_>) -> Outcome {
     } else if report.failed() > 0 {
         Exit::Found
     } else {
-        Exit::Done
+        match report.split.as_ref().map(Split::verdict) {
+            Some(Verdict::Mismatch) => Exit::Found,
+            Some(Verdict::Inconclusive) => Exit::Inconclusive,
+            Some(Verdict::Match) | None => Exit::Done,
+        }
     };
     Outcome {
         out,

@@ -1,5 +1,7 @@
 //! A test of a route as people read it: how to do the same with curl, what came back, who answered.
 
+mod split;
+
 use super::table;
 use super::text::{BAD, GOOD, STRONG, Sign, count, printable, wrap};
 use super::trace::{self, millis};
@@ -15,7 +17,7 @@ const MOST_FAILURES: usize = 8;
 /// Renders the report, without what to run next.
 pub(crate) fn render(report: &Report, verbose: bool, look: Look) -> String {
     let mut out = head(report, look);
-    let single = report.wanted == 1;
+    let single = report.wanted == 1 && report.split.is_none();
     if single || verbose {
         for answer in &report.answers {
             if !single {
@@ -94,11 +96,11 @@ fn summary(report: &Report, look: Look) -> String {
         millis(report.took),
         look.paint(style, &words),
     );
-    let _ = writeln!(
-        out,
-        "; who answered is known of {}/{sent}",
-        report.attributed()
-    );
+    let known = match &report.split {
+        Some(it) => split::attributed(it, sent),
+        None => format!("who answered is known of {}/{sent}", report.attributed()),
+    };
+    let _ = writeln!(out, "; {known}");
     out.push('\n');
     out.push_str(&outcomes(report, look));
     out.push_str(&latencies(report, look));
@@ -169,6 +171,35 @@ fn times(title: &str, times: Percentiles) -> [String; 6] {
 }
 
 fn replicas(report: &Report, look: Look) -> String {
+    let mut out = match &report.split {
+        Some(it) => split::render(it, look),
+        None => hits(report, look),
+    };
+    // A fingerprint names no replica, and is enough for a share.
+    let all = report.split.as_ref();
+    let all = all.is_some_and(|it| it.attributed == report.answers.len());
+    let mut unknown = report.answers.iter();
+    let unknown = unknown.find(|it| it.replica.grade.is_none() && !all);
+    if let Some(unknown) = unknown {
+        let text = format!("unknown: {}", printable(&unknown.replica.reason));
+        let _ = writeln!(out, "{}", wrap(&text, look.width).join("\n  "));
+    }
+    let hidden = report.hidden_retries();
+    if hidden > 0 {
+        let text = format!(
+            "{} answered only at a second replica: the proxy tried again, and the client saw \
+             nothing of it",
+            count(hidden, "request")
+        );
+        let sign = Sign::Doubtful.show(look);
+        let lines = wrap(&text, look.width - 2).join("\n  ");
+        let _ = writeln!(out, "{sign} {lines}");
+    }
+    out
+}
+
+/// Hits by replica.
+fn hits(report: &Report, look: Look) -> String {
     let sent = report.answers.len().max(1);
     let rows: Vec<[String; 4]> = report
         .replicas()
@@ -187,24 +218,7 @@ fn replicas(report: &Report, look: Look) -> String {
             ]
         })
         .collect();
-    let mut out = table::render(["REPLICA", "HITS", "SHARE", "GRADE"], &rows, look);
-    let unknown = report.answers.iter().find(|it| it.replica.grade.is_none());
-    if let Some(unknown) = unknown {
-        let text = format!("unknown: {}", printable(&unknown.replica.reason));
-        let _ = writeln!(out, "{}", wrap(&text, look.width).join("\n  "));
-    }
-    let hidden = report.hidden_retries();
-    if hidden > 0 {
-        let text = format!(
-            "{} answered only at a second replica: the proxy tried again, and the client saw \
-             nothing of it",
-            count(hidden, "request")
-        );
-        let sign = Sign::Doubtful.show(look);
-        let lines = wrap(&text, look.width - 2).join("\n  ");
-        let _ = writeln!(out, "{sign} {lines}");
-    }
-    out
+    table::render(["REPLICA", "HITS", "SHARE", "GRADE"], &rows, look)
 }
 
 fn failures(report: &Report, look: Look) -> String {

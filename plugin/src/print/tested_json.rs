@@ -5,8 +5,10 @@ use super::json;
 use crate::answered::{Replica, Tried};
 use crate::problem::Problem;
 use crate::route::Gap;
+use crate::tested::split::{Expectation, Silent};
 use crate::tested::{Answer, Lag, Report, Tested};
 use infer_traffic::statistics::Percentiles;
+use infer_verdict::draw::Draw;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -33,6 +35,8 @@ struct Body<'a> {
     interrupted: bool,
     requests: Vec<Request<'a>>,
     lag: Option<LagOf>,
+    expectations: Vec<ExpectationOf<'a>>,
+    ended_early: Option<EndedEarly<'a>>,
     notes: &'a [String],
     gaps: Vec<GapOf<'a>>,
 }
@@ -124,6 +128,41 @@ struct LagOf {
     skipped: usize,
 }
 
+/// A backend's share. Shares, tolerances and intervals are parts of one: a tenth is 0.1.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExpectationOf<'a> {
+    backend: &'a str,
+    /// What the name was found to be; null where nothing has it.
+    by: Option<&'a str>,
+    target: f64,
+    tolerance: f64,
+    sent: u64,
+    hits: u64,
+    unknown: u64,
+    interval: IntervalOf,
+    verdict: &'a str,
+    /// How many requests would settle it; null where it is settled, or no number would.
+    settles_at: Option<u64>,
+    /// What the order of the hits looks like.
+    draw: Draw,
+    /// How surely the replies are known, the least sure of all.
+    grade: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct IntervalOf {
+    low: f64,
+    high: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct EndedEarly<'a> {
+    backend: &'a str,
+    /// So many requests, from the first on, were not answered by it.
+    requests: u64,
+}
+
 #[derive(Debug, Serialize)]
 struct GapOf<'a> {
     what: &'a str,
@@ -141,6 +180,17 @@ impl<'a> Body<'a> {
             interrupted: report.interrupted,
             requests: report.answers.iter().map(Request::of).collect(),
             lag: report.lag.as_ref().map(LagOf::of),
+            expectations: report
+                .split
+                .iter()
+                .flat_map(|split| &split.expectations)
+                .map(ExpectationOf::of)
+                .collect(),
+            ended_early: report
+                .split
+                .as_ref()
+                .and_then(|split| split.ended.as_ref())
+                .map(EndedEarly::of),
             notes: &report.notes,
             gaps: report.gaps.iter().map(GapOf::of).collect(),
         }
@@ -239,6 +289,45 @@ impl LagOf {
             p99_ms: p99.map(ms),
             max_ms: max.map(ms),
             skipped: lag.skipped,
+        }
+    }
+}
+
+impl<'a> ExpectationOf<'a> {
+    fn of(expectation: &'a Expectation) -> ExpectationOf<'a> {
+        let Expectation {
+            wanted,
+            by,
+            counts,
+            judged,
+            draw,
+            grade,
+        } = expectation;
+        ExpectationOf {
+            backend: &wanted.name,
+            by: by.map(crate::tested::split::By::as_str),
+            target: wanted.target.share,
+            tolerance: wanted.target.tolerance,
+            sent: counts.sent,
+            hits: counts.hits,
+            unknown: counts.unknown,
+            interval: IntervalOf {
+                low: judged.interval.low,
+                high: judged.interval.high,
+            },
+            verdict: judged.verdict.as_str(),
+            settles_at: judged.settles.requests(),
+            draw: *draw,
+            grade: grade.map(crate::answered::Grade::as_str),
+        }
+    }
+}
+
+impl<'a> EndedEarly<'a> {
+    fn of(silent: &'a Silent) -> EndedEarly<'a> {
+        EndedEarly {
+            backend: &silent.backend,
+            requests: silent.requests,
         }
     }
 }

@@ -91,16 +91,27 @@ impl Cluster {
         line: &'static str,
         image: &str,
     ) {
+        self.route_by(path, answer, move |_| line.to_owned(), image);
+    }
+
+    /// The same with the line that stands for each request's number, from zero. The proxy's port.
+    pub(crate) fn route_by(
+        &self,
+        path: &str,
+        answer: &'static str,
+        line: impl Fn(usize) -> String + Send + 'static,
+        image: &str,
+    ) -> u16 {
         let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = proxy.local_addr().unwrap().port();
         let held = self.held.clone();
         thread::spawn(move || {
-            for mut connection in proxy.incoming().flatten() {
+            for (number, mut connection) in proxy.incoming().flatten().enumerate() {
                 let (head, _) = read_request(&mut connection);
                 let _ = connection.write_all(answer.as_bytes());
                 let agent = head.lines().find_map(|it| it.strip_prefix("user-agent: "));
                 // After the answer, as a proxy does.
-                let line = line.replace("USER", agent.unwrap_or("-"));
+                let line = line(number).replace("USER", agent.unwrap_or("-"));
                 held.log.lock().unwrap().push(line);
             }
         });
@@ -160,6 +171,57 @@ impl Cluster {
                 "endpoints": [endpoint("10.0.0.8", "llama-0"), endpoint("10.0.0.9", "llama-1")],
             }),
         );
+        port
+    }
+}
+
+impl Cluster {
+    /// A canary beside that route: an Ingress of ingress-nginx, a Service and one pod of a Deployment
+    /// `llama-canary`, at 10.0.0.10.
+    pub(crate) fn canary(&self) {
+        let meta = |name: &str| json!({"name": name, "namespace": "inference", "uid": name});
+        let mut metadata = meta("front-canary");
+        metadata["annotations"] = json!({"nginx.ingress.kubernetes.io/canary": "true",
+            "nginx.ingress.kubernetes.io/canary-weight": "10"});
+        let backend = json!({"service": {"name": "canary", "port": {"number": 8080}}});
+        self.put(
+            "ingresses",
+            json!({
+                "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata,
+                "spec": {"ingressClassName": "lab", "rules": [{"host": "inference.local",
+                    "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]},
+            }),
+        );
+        self.put(
+            "services",
+            json!({
+                "apiVersion": "v1", "kind": "Service", "metadata": meta("canary"),
+                "spec": {"selector": {"app": "canary"}, "ports": [{"port": 8080}]},
+            }),
+        );
+        let pod = "llama-canary-6d9f8c-2kqzl";
+        let mut metadata = meta(pod);
+        metadata["labels"] = json!({"app": "canary", "pod-template-hash": "6d9f8c"});
+        metadata["ownerReferences"] = json!([
+            {"kind": "ReplicaSet", "name": "llama-canary-6d9f8c", "controller": true}]);
+        self.put(
+            "pods",
+            json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+                "spec": {"containers": [{"name": "server", "image": "x"}]},
+            }),
+        );
+        let mut metadata = meta("canary-1");
+        metadata["labels"] = json!({"kubernetes.io/service-name": "canary"});
+        self.put(
+            "endpointslices",
+            json!({
+                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata,
+                "addressType": "IPv4", "ports": [{"port": 8080}],
+                "endpoints": [{"addresses": ["10.0.0.10"],
+                    "targetRef": {"kind": "Pod", "name": pod}}],
+            }),
+        );
     }
 }
 
@@ -207,7 +269,7 @@ impl Held {
         let known = objects
             .iter()
             .any(|(path, _)| path.contains(&format!("/{plural}/")));
-        if !known && !path.contains("/deployments") && !path.contains("/statefulsets") {
+        if !known && !path.ends_with("/deployments") && !path.ends_with("/statefulsets") {
             let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
                 "message": "not found", "reason": "NotFound", "code": 404,
                 "details": {"name": plural}});

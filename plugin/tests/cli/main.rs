@@ -17,6 +17,10 @@ mod scaffold;
 #[cfg(test)]
 mod served;
 #[cfg(test)]
+mod split;
+#[cfg(test)]
+mod split_route;
+#[cfg(test)]
 mod terminal;
 #[cfg(test)]
 mod tested;

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(crate) enum Habit {
     /// Reads the request, answers this, closes.
     Answers(&'static str),
+    /// Reads the request, answers what stands for its number, from zero, closes.
+    Numbered(fn(usize) -> &'static str),
     /// Reads the request, then writes each part after a pause, closes.
     Streams(&'static [&'static str], Duration),
     /// Reads the request, writes this, and then nothing until the client leaves.
@@ -84,8 +86,15 @@ impl Habit {
         let Some(request) = read_request(&mut connection) else {
             return;
         };
-        requests.lock().unwrap().push(request);
+        let number = {
+            let mut requests = requests.lock().unwrap();
+            requests.push(request);
+            requests.len() - 1
+        };
         match self {
+            Habit::Numbered(answer) => {
+                let _ = connection.write_all(answer(number).as_bytes());
+            }
             Habit::Answers(text) => {
                 let _ = connection.write_all(text.as_bytes());
             }

@@ -102,7 +102,10 @@ fn a_response_header_goes_before_the_log() {
 #[test]
 fn who_answered_is_unknown_where_the_log_does_not_tell() {
     for (line, reason) in [
-        (OTHER, "another format than ingress-nginx's default"),
+        (
+            OTHER,
+            "another format than the defaults of ingress-nginx and Envoy",
+        ),
         (BY_ITSELF, "the proxy answered by itself"),
         ("nothing of ours", "no line of this request within 2 s"),
     ] {

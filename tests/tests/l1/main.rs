@@ -14,5 +14,6 @@ mod inspect;
 mod install;
 mod llama;
 mod scaffold;
+mod shift;
 mod undo;
 mod updates;

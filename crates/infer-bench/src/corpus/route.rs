@@ -1,7 +1,7 @@
 //! Services and Ingresses of generated workloads.
 
 use super::workload::Deployment;
-use crate::dice::Dice;
+use infer_simulate::dice::Dice;
 use serde_json::{Value, json};
 
 /// IngressClasses of the cluster: name and controller.

@@ -1,6 +1,6 @@
 //! Deployments: what a person writes, and what an API server makes of it before admission.
 
-use crate::dice::Dice;
+use infer_simulate::dice::Dice;
 use serde_json::{Map, Value, json};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";

@@ -53,6 +53,9 @@ pub struct Controller {
     pub to_service: Option<Setting>,
     /// How it splits requests by weight itself, in words: what to write.
     pub split: Option<String>,
+    /// How a second Ingress of the same hosts and paths takes a share of their requests; none where
+    /// it does not.
+    pub canary: Option<CanaryIngress>,
     /// Where it says that of two Ingresses for one host and path the older one is served; none
     /// where it does not say which one is.
     pub oldest_wins: Option<String>,
@@ -79,6 +82,21 @@ impl Controller {
         let timer = self.timer(role)?;
         Some((timer, timer.annotation.as_ref()?))
     }
+}
+
+/// How an Ingress says that it takes a share of another one's requests.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CanaryIngress {
+    /// What marks it as one.
+    pub enabled: Setting,
+    /// The annotation that holds its share, as whole percent.
+    pub weight: String,
+    /// Annotations under which the share means something else, or something else decides.
+    #[serde(default)]
+    pub deciding_too: Vec<String>,
+    /// Where that was read.
+    pub sources: Vec<String>,
 }
 
 /// That a controller is not made any more.

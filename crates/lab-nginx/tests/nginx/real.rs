@@ -73,7 +73,7 @@ pub(crate) fn arguments(configuration: &Path, directory: &Path) -> Vec<OsString>
 }
 
 /// What `nginx -t` says; empty where it accepts without a word of warning.
-fn judge(program: &Path, objects: &Objects) -> String {
+pub(crate) fn judge(program: &Path, objects: &Objects) -> String {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("nginx.conf");
     // Ports that nobody listens on: it binds them.

@@ -4,6 +4,7 @@ use crate::objects::{ingress, ingress_at, object, objects, slice};
 use crate::real::{arguments, program, settings_in};
 use lab_nginx::observed::Observed;
 use lab_nginx::render::{Objects, Settings, render};
+use lab_nginx::status::SPLITS_PATH;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// NGINX with one configuration. Ends with this.
-struct Running {
+pub(crate) struct Running {
     settings: Settings,
     master: Child,
     _directory: tempfile::TempDir,
@@ -23,7 +24,7 @@ struct Running {
 
 impl Running {
     /// None where there is no nginx.
-    fn start(objects: &Objects) -> Option<Running> {
+    pub(crate) fn start(objects: &Objects) -> Option<Running> {
         let program = program()?;
         // A free port may be taken by another test in the meantime.
         let started = (0..3).find_map(|_| Running::try_start(&program, objects));
@@ -64,12 +65,17 @@ impl Running {
     }
 
     /// Status, body and our port.
-    fn ask(&self, method: &str, host: &str, path: &str) -> (u16, String, u16) {
+    pub(crate) fn ask(&self, method: &str, host: &str, path: &str) -> (u16, String, u16) {
         ask(self.settings.http_port, method, host, path)
     }
 
+    /// What the status server says of canaries.
+    pub(crate) fn splits(&self) -> String {
+        ask(self.settings.status_port, "GET", "any", SPLITS_PATH).1
+    }
+
     /// Ends NGINX, so that its logs are whole, and returns both: its stdout, the observer's.
-    fn logs(mut self) -> (Vec<String>, Vec<Observed>) {
+    pub(crate) fn logs(mut self) -> (Vec<String>, Vec<Observed>) {
         self.stop(Signal::QUIT);
         let stdout = BufReader::new(self.master.stdout.take().unwrap());
         let access = stdout.lines().map(Result::unwrap).collect();
@@ -126,7 +132,7 @@ fn refusing() -> (SocketAddr, (TcpListener, TcpStream)) {
 
 /// How an endpoint behaves.
 #[derive(Clone, Copy)]
-enum Behaviour {
+pub(crate) enum Behaviour {
     /// 200, with the head that it received as the body.
     Echo,
     /// Reads the request and closes.
@@ -134,7 +140,7 @@ enum Behaviour {
 }
 
 /// An endpoint that lives as long as the test's process.
-fn endpoint(behaviour: Behaviour) -> SocketAddr {
+pub(crate) fn endpoint(behaviour: Behaviour) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

@@ -71,6 +71,8 @@ pub(crate) fn build_own_programs() -> Result<()> {
         "infer-webhook",
         "-p",
         "lab-nginx",
+        "-p",
+        "lab-flaw",
         "--bins",
     ];
     let (mut cargo, lifeline) = contain::program("cargo", arguments.map(Into::into))?;

@@ -1,12 +1,14 @@
-//! An OCI image as one tar archive that `ctr images import` takes: image layout and manifest as
-//! opencontainers/image-spec says them (image-layout.md, manifest.md, config.md), one layer, not
-//! compressed. Times and owners are zero, so the same content gives the same digests.
+//! OCI images as one tar archive that `ctr images import` takes: image layout and manifest as
+//! opencontainers/image-spec says them (image-layout.md, manifest.md, config.md), layers not
+//! compressed. Times and owners are zero, so the same content gives the same digests. A layer that
+//! several images of an archive have is in it once.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
-use std::io::{self, BufReader, BufWriter, Seek, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -34,6 +36,37 @@ pub struct Image {
     entrypoint: Vec<String>,
     environment: BTreeMap<String, String>,
     user: u32,
+    /// What lies under its own layer.
+    below: Vec<Rc<Layer>>,
+    layer: Layer,
+}
+
+/// What several images begin with. In an archive it is once.
+#[derive(Debug)]
+pub struct Base {
+    environment: BTreeMap<String, String>,
+    user: u32,
+    layers: Vec<Rc<Layer>>,
+}
+
+impl Base {
+    /// An image that begins with this and runs `entrypoint`.
+    #[must_use]
+    pub fn image(&self, name: &str, entrypoint: &[&str]) -> Image {
+        Image {
+            name: name.to_string(),
+            entrypoint: entrypoint.iter().map(ToString::to_string).collect(),
+            environment: self.environment.clone(),
+            user: self.user,
+            below: self.layers.clone(),
+            layer: Layer::default(),
+        }
+    }
+}
+
+/// The files of a layer.
+#[derive(Debug, Default)]
+struct Layer {
     /// By path without a leading slash; a directory sorts before what is in it.
     entries: BTreeMap<String, Entry>,
 }
@@ -80,7 +113,8 @@ impl Image {
             entrypoint: entrypoint.iter().map(ToString::to_string).collect(),
             environment: BTreeMap::new(),
             user,
-            entries: BTreeMap::new(),
+            below: Vec::new(),
+            layer: Layer::default(),
         };
         image.environment(
             "PATH",
@@ -91,6 +125,18 @@ impl Image {
         }
         image.directory("tmp", 0o1777);
         image
+    }
+
+    /// What other images begin with: its files, variables and user.
+    #[must_use]
+    pub fn into_base(self) -> Base {
+        let mut layers = self.below;
+        layers.push(Rc::new(self.layer));
+        Base {
+            environment: self.environment,
+            user: self.user,
+            layers,
+        }
     }
 
     /// Sets a variable.
@@ -162,31 +208,25 @@ impl Image {
     fn put(&mut self, path: &str, entry: Entry) {
         let path = path.trim_matches('/');
         for (end, _) in path.match_indices('/') {
-            self.entries
+            self.layer
+                .entries
                 .entry(path[..end].to_string())
                 .or_insert(Entry::Directory { mode: 0o755 });
         }
-        self.entries.insert(path.to_string(), entry);
+        self.layer.entries.insert(path.to_string(), entry);
     }
 
-    /// A digest of everything that goes in.
-    fn key(&self) -> Result<String> {
-        let mut digest = Digest::default();
-        digest.field(self.config("").to_string().as_bytes());
-        for (path, entry) in &self.entries {
-            digest.field(path.as_bytes());
-            match entry {
-                Entry::File { from, mode } => {
-                    digest.field(format!("file {mode:o}").as_bytes());
-                    digest.file(from)?;
-                }
-                other => digest.field(format!("{other:?}").as_bytes()),
-            }
-        }
-        Ok(digest.finish())
+    /// Its layers from the lowest; its own one only where it has files.
+    fn layers(&self) -> impl Iterator<Item = &Layer> {
+        let own = Some(&self.layer).filter(|layer| !layer.entries.is_empty());
+        self.below.iter().map(Rc::as_ref).chain(own)
     }
 
-    fn config(&self, layer: &str) -> Value {
+    fn config(&self, layers: &[&Blob]) -> Value {
+        let ids = layers
+            .iter()
+            .map(|layer| format!("sha256:{}", layer.digest));
+        let made = json!({ "created": EPOCH, "created_by": "cargo xtask" });
         let environment: Vec<String> = self
             .environment
             .iter()
@@ -202,58 +242,31 @@ impl Image {
                 "User": self.user.to_string(),
                 "WorkingDir": "/",
             },
-            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer}")] },
-            "history": [{ "created": EPOCH, "created_by": "cargo xtask" }],
+            "rootfs": { "type": "layers", "diff_ids": Vec::from_iter(ids) },
+            "history": vec![made; layers.len()],
         })
     }
 
-    /// The archive in the cache, written when it is not there.
+    /// The archive of this image alone: see [`archived`].
     ///
     /// # Errors
     ///
-    /// When a file that goes in cannot be read, or the archive cannot be written.
-    pub fn archived(&self) -> Result<PathBuf> {
-        let cache = workspace::lab_cache()?.join("images");
-        fs::create_dir_all(&cache).map_err(Error::io(format!("making {}", cache.display())))?;
-        self.archived_in(&cache)
-    }
-
-    fn archived_in(&self, cache: &Path) -> Result<PathBuf> {
+    /// As there.
+    pub fn archived(self) -> Result<PathBuf> {
         let name = self.name.replace(['/', ':'], "_");
-        let path = cache.join(format!("{name}-{}.tar", &self.key()?[..16]));
-        if let Ok(file) = File::options().append(true).open(&path) {
-            // In use: not to be cleared away.
-            let _ = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
-            return Ok(path);
-        }
-        let doing = || format!("writing {}", path.display());
-        // Renamed when it is whole, so two runs may write the same one.
-        let mut whole = tempfile::Builder::new()
-            .prefix(".building-")
-            .tempfile_in(cache)
-            .map_err(Error::io(doing()))?;
-        let mut layer = tempfile::tempfile_in(cache).map_err(Error::io(doing()))?;
-        self.write(&mut layer, whole.as_file_mut())
-            .map_err(Error::io(doing()))?;
-        fs::set_permissions(whole.path(), fs::Permissions::from_mode(0o644))
-            .map_err(Error::io(doing()))?;
-        whole
-            .persist(&path)
-            .map_err(|error| Error::io(doing())(error.error))?;
-        clear(cache, &[&format!("{name}-"), ".building-"], &path);
-        Ok(path)
+        archived(&name, &[self])
     }
 
-    /// Writes the archive, with `layer` as room for the layer.
-    fn write(&self, layer: &mut File, to: &mut File) -> io::Result<()> {
-        let blob = self.write_layer(layer)?;
-        let config = self.config(&blob.digest).to_string().into_bytes();
+    /// The entry of the index, and the blobs that it leads to, the layers apart.
+    fn described(&self, layers: &[&Blob]) -> (Value, [(Blob, Vec<u8>); 2]) {
+        let config = self.config(layers).to_string().into_bytes();
         let config_blob = Blob::of(&config);
+        let layers: Vec<Value> = layers.iter().map(|blob| blob.descriptor(LAYER)).collect();
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": config_blob.descriptor(CONFIG),
-            "layers": [blob.descriptor(LAYER)],
+            "layers": layers,
         })
         .to_string()
         .into_bytes();
@@ -266,34 +279,145 @@ impl Image {
             "io.containerd.image.name": self.name,
             "org.opencontainers.image.ref.name": tag,
         });
-        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [entry] })
-            .to_string()
-            .into_bytes();
-        let mut archive = Builder::new(BufWriter::with_capacity(1 << 20, to));
-        let mut add = |path: &str, length: u64, content: &mut dyn io::Read| {
-            let mut header = header(EntryType::Regular, 0o644, length);
-            archive.append_data(&mut header, path, content)
-        };
-        let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
-        add("oci-layout", layout.len() as u64, &mut layout.as_slice())?;
-        add("index.json", index.len() as u64, &mut index.as_slice())?;
-        for (blob, bytes) in [(&config_blob, &config), (&manifest_blob, &manifest)] {
-            let path = format!("blobs/sha256/{}", blob.digest);
-            add(&path, blob.length, &mut bytes.as_slice())?;
+        (entry, [(config_blob, config), (manifest_blob, manifest)])
+    }
+}
+
+/// An archive of these images in the cache, whose file name begins with `name`; written when it is
+/// not there.
+///
+/// # Errors
+///
+/// When a file that goes in cannot be read, or the archive cannot be written.
+pub fn archived(name: &str, images: &[Image]) -> Result<PathBuf> {
+    let cache = workspace::lab_cache()?.join("images");
+    fs::create_dir_all(&cache).map_err(Error::io(format!("making {}", cache.display())))?;
+    archived_in(&cache, name, images)
+}
+
+fn archived_in(cache: &Path, name: &str, images: &[Image]) -> Result<PathBuf> {
+    let path = cache.join(format!("{name}-{}.tar", &key(images)?[..16]));
+    if let Ok(file) = File::options().append(true).open(&path) {
+        // In use: not to be cleared away.
+        let _ = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
+        return Ok(path);
+    }
+    let doing = || format!("writing {}", path.display());
+    // Renamed when it is whole, so two runs may write the same one.
+    let mut whole = tempfile::Builder::new()
+        .prefix(".building-")
+        .tempfile_in(cache)
+        .map_err(Error::io(doing()))?;
+    let room = tempfile::tempfile_in(cache).map_err(Error::io(doing()))?;
+    write(images, room, whole.as_file_mut()).map_err(Error::io(doing()))?;
+    fs::set_permissions(whole.path(), fs::Permissions::from_mode(0o644))
+        .map_err(Error::io(doing()))?;
+    whole
+        .persist(&path)
+        .map_err(|error| Error::io(doing())(error.error))?;
+    clear(cache, &[&format!("{name}-"), ".building-"], &path);
+    Ok(path)
+}
+
+/// The layers of all images, each once.
+fn distinct(images: &[Image]) -> Vec<&Layer> {
+    let mut layers: Vec<&Layer> = Vec::new();
+    for layer in images.iter().flat_map(Image::layers) {
+        if !layers.iter().any(|known| std::ptr::eq(*known, layer)) {
+            layers.push(layer);
         }
-        layer.rewind()?;
-        let path = format!("blobs/sha256/{}", blob.digest);
-        add(&path, blob.length, &mut BufReader::new(&*layer))?;
-        archive.into_inner()?.flush()
+    }
+    layers
+}
+
+/// A digest of everything that goes in.
+fn key(images: &[Image]) -> Result<String> {
+    let mut digest = Digest::default();
+    let layers = distinct(images);
+    for layer in &layers {
+        layer.add_to(&mut digest)?;
+    }
+    for image in images {
+        digest.field(image.name.as_bytes());
+        digest.field(image.config(&[]).to_string().as_bytes());
+        for layer in image.layers() {
+            let number = layers.iter().position(|known| std::ptr::eq(*known, layer));
+            digest.field(format!("{number:?}").as_bytes());
+        }
+    }
+    Ok(digest.finish())
+}
+
+/// Writes the archive, with `room` for the layers.
+fn write(images: &[Image], room: File, to: &mut File) -> io::Result<()> {
+    let layers = distinct(images);
+    let mut room = Hashed::new(room);
+    let mut blobs = Vec::new();
+    for layer in &layers {
+        layer.write(&mut room)?;
+        blobs.push(room.take());
+    }
+    let room = room
+        .to
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    let blob_of = |layer: &Layer| {
+        let number = layers.iter().position(|known| std::ptr::eq(*known, layer));
+        &blobs[number.expect("it is a layer of one of the images")]
+    };
+    let mut entries = Vec::new();
+    let mut small = Vec::new();
+    for image in images {
+        let (entry, blobs) = image.described(&image.layers().map(blob_of).collect::<Vec<_>>());
+        entries.push(entry);
+        small.extend(blobs);
+    }
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries })
+        .to_string()
+        .into_bytes();
+    let mut archive = Builder::new(BufWriter::with_capacity(1 << 20, to));
+    let mut add = |path: &str, length: u64, content: &mut dyn Read| {
+        let mut header = header(EntryType::Regular, 0o644, length);
+        archive.append_data(&mut header, path, content)
+    };
+    let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
+    add("oci-layout", layout.len() as u64, &mut layout.as_slice())?;
+    add("index.json", index.len() as u64, &mut index.as_slice())?;
+    let place = |blob: &Blob| format!("blobs/sha256/{}", blob.digest);
+    for (blob, bytes) in &small {
+        add(&place(blob), blob.length, &mut bytes.as_slice())?;
+    }
+    let mut room = BufReader::new(room);
+    room.rewind()?;
+    for blob in &blobs {
+        add(
+            &place(blob),
+            blob.length,
+            &mut (&mut room).take(blob.length),
+        )?;
+    }
+    archive.into_inner()?.flush()
+}
+
+impl Layer {
+    /// Adds everything that is in it.
+    fn add_to(&self, digest: &mut Digest) -> Result<()> {
+        digest.field(&(self.entries.len() as u64).to_le_bytes());
+        for (path, entry) in &self.entries {
+            digest.field(path.as_bytes());
+            match entry {
+                Entry::File { from, mode } => {
+                    digest.field(format!("file {mode:o}").as_bytes());
+                    digest.file(from)?;
+                }
+                other => digest.field(format!("{other:?}").as_bytes()),
+            }
+        }
+        Ok(())
     }
 
-    fn write_layer(&self, layer: &mut File) -> io::Result<Blob> {
-        let mut hashed = Hashed {
-            to: BufWriter::with_capacity(1 << 20, layer),
-            digest: Digest::default(),
-            length: 0,
-        };
-        let mut tar = Builder::new(&mut hashed);
+    fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        let mut tar = Builder::new(to);
         for (path, entry) in &self.entries {
             match entry {
                 Entry::Directory { mode } => {
@@ -316,13 +440,7 @@ impl Image {
                 }
             }
         }
-        tar.finish()?;
-        drop(tar);
-        hashed.to.flush()?;
-        Ok(Blob {
-            length: hashed.length,
-            digest: hashed.digest.finish(),
-        })
+        tar.finish()
     }
 }
 
@@ -366,10 +484,28 @@ fn architecture() -> &'static str {
 }
 
 /// Hashes and counts what it passes on.
-struct Hashed<W> {
-    to: W,
+struct Hashed<W: Write> {
+    to: BufWriter<W>,
     digest: Digest,
     length: u64,
+}
+
+impl<W: Write> Hashed<W> {
+    fn new(to: W) -> Self {
+        Self {
+            to: BufWriter::with_capacity(1 << 20, to),
+            digest: Digest::default(),
+            length: 0,
+        }
+    }
+
+    /// What came since the last time.
+    fn take(&mut self) -> Blob {
+        Blob {
+            digest: std::mem::take(&mut self.digest).finish(),
+            length: std::mem::take(&mut self.length),
+        }
+    }
 }
 
 impl<W: Write> Write for Hashed<W> {

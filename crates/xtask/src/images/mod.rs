@@ -5,10 +5,11 @@
 //! read-only: a quarter of a gigabyte need not be packed, imported and unpacked for each lab.
 
 mod archive;
+pub mod flawed;
 
 use std::path::{Path, PathBuf};
 
-pub use archive::Image;
+pub use archive::{Image, archived};
 
 use crate::parts::{self, Libraries};
 use crate::{Error, Result};
@@ -37,6 +38,10 @@ pub const USER: u32 = 65532;
 /// The user of the sandbox, another than that of any container: it waits and needs no rights.
 const PAUSE_USER: u32 = 65535;
 
+/// Where images have the small init, and the program that flaws a server.
+const CATATONIT: &str = "/usr/bin/catatonit";
+const LAB_FLAW: &str = "/usr/bin/lab-flaw";
+
 /// What busybox is called in images that have a shell.
 const APPLETS: &[&str] = &[
     "[", "awk", "cat", "cp", "cut", "date", "df", "echo", "env", "false", "find", "free", "grep",
@@ -54,8 +59,7 @@ const APPLETS: &[&str] = &[
 pub fn all(programs: &Path) -> Result<Vec<PathBuf>> {
     Ok(vec![
         pause()?,
-        llama_init()?,
-        llama_pid1()?,
+        llama(&programs.join("lab-flaw"))?,
         nginx(&programs.join("lab-nginx"))?,
         webhook(
             &programs.join("infer-webhook"),
@@ -75,31 +79,39 @@ pub fn pause() -> Result<PathBuf> {
     image.archived()
 }
 
-/// llama-server under catatonit.
+/// llama-server under catatonit, as process 1, and behind `lab_flaw` in each of the versions of
+/// [`flawed`]. One archive: what they have in common is imported and unpacked once.
 ///
 /// # Errors
 ///
-/// As [`all`].
-pub fn llama_init() -> Result<PathBuf> {
-    let start = ["/usr/bin/catatonit", "--", "/usr/bin/llama-server"];
-    let mut image = llama(LLAMA_INIT, &start)?;
-    image.file("usr/bin/catatonit", &of_init("catatonit")?)?;
-    image.archived()
-}
-
-/// llama-server as process 1.
-///
-/// # Errors
-///
-/// As [`all`].
-pub fn llama_pid1() -> Result<PathBuf> {
-    llama(LLAMA_PID1, &["/usr/bin/llama-server"])?.archived()
+/// As [`all`]; also when `lab_flaw` asks for a newer C library than the tree has.
+pub fn llama(lab_flaw: &Path) -> Result<PathBuf> {
+    let server = "/usr/bin/llama-server";
+    let root = llama_root()?.into_base();
+    let mut init = root.image(LLAMA_INIT, &[]);
+    init.file(&CATATONIT[1..], &of_init("catatonit")?)?;
+    let init = init.into_base();
+    let mut flawed = init.image(LLAMA_INIT, &[]);
+    built(lab_flaw)?;
+    Libraries::of_tree(&parts::tree("llama")?).needed(lab_flaw)?;
+    flawed.file(&LAB_FLAW[1..], lab_flaw)?;
+    let flawed = flawed.into_base();
+    let mut images = vec![
+        root.image(LLAMA_PID1, &[server]),
+        init.image(LLAMA_INIT, &[CATATONIT, "--", server]),
+    ];
+    images.extend(flawed::VERSIONS.iter().map(|version| {
+        let start = [CATATONIT, "--", LAB_FLAW, "--name", version.name];
+        let entrypoint = [&start, version.flags, &["--", server]].concat();
+        flawed.image(&version.image(), &entrypoint)
+    }));
+    archived("docker.io_lab_llama-server", &images)
 }
 
 /// The upstream image's way of listening (ggml-org/llama.cpp, .devops/cpu.Dockerfile), and a shell
 /// with wget, which a drain needs.
-fn llama(name: &str, entrypoint: &[&str]) -> Result<Image> {
-    let mut image = debian_root(name, entrypoint, "llama")?;
+fn llama_root() -> Result<Image> {
+    let mut image = debian_root(LLAMA_PID1, &[], "llama")?;
     image.environment("LLAMA_ARG_HOST", "0.0.0.0");
     image.directory(MODELS, 0o755);
     image.file("usr/bin/busybox", &of_init("busybox")?)?;

@@ -4,6 +4,7 @@ use super::Args;
 use crate::command::Session;
 use crate::print::text::shell;
 use crate::tested::Report;
+use crate::tested::split::Split;
 use infer_traffic::Cause;
 
 /// Commands, each with a word on what it shows.
@@ -35,6 +36,9 @@ pub(super) fn commands(
         }
         None if report.interrupted => {}
         None => {
+            if let Some(split) = &report.split {
+                return unsettled(split, args, session);
+            }
             if report.wanted == 1 {
                 let many = again(args, session, &["--requests 20"]);
                 commands.push((many, "which replicas answer, and how fast".to_owned()));
@@ -46,6 +50,22 @@ pub(super) fn commands(
         }
     }
     commands
+}
+
+/// What would settle a share.
+fn unsettled(split: &Split, args: &Args, session: &Session<'_>) -> Vec<(String, String)> {
+    let settled = split
+        .expectations
+        .iter()
+        .map(|it| it.judged.settles.requests());
+    let Some(requests) = settled.max().flatten() else {
+        return Vec::new();
+    };
+    if i64::try_from(requests).is_ok_and(|it| it <= super::MOST_REQUESTS) {
+        let more = again(args, session, &[&format!("--requests {requests}")]);
+        return vec![(more, "enough to settle it".to_owned())];
+    }
+    Vec::new()
 }
 
 /// The same test with other flags.
@@ -91,6 +111,17 @@ fn again(args: &Args, session: &Session<'_>, flags: &[&str]) -> String {
     if args.stream && !flags.contains(&"--stream") {
         words.push("--stream".to_owned());
     }
+    if !args.expect.is_empty() {
+        let shares: Vec<String> = args.expect.iter().map(ToString::to_string).collect();
+        words.push("--expect".to_owned());
+        words.push(shell(&shares.join(",")).into_owned());
+    }
+    if let Some(points) = args.tolerance {
+        words.push(format!("--tolerance {points}"));
+    }
+    if let Some(rate) = args.rate {
+        words.push(format!("--rate {rate}"));
+    }
     words.extend(flags.iter().map(|flag| (*flag).to_owned()));
     words.join(" ")
 }
@@ -107,7 +138,8 @@ fn after(cause: Cause, status: Option<u16>, report: &Report, args: &Args) -> Vec
         words.extend(["-n".to_owned(), shell(&namespace).into_owned()]);
     }
     let flags = words.join(" ");
-    let ingress = format!("kubectl describe ingress {} {flags}", shell(&object.name));
+    let kind = object.kind.to_lowercase();
+    let ingress = format!("kubectl describe {kind} {} {flags}", shell(&object.name));
     let service = report.tested.service.as_deref().unwrap_or("SERVICE");
     let slices = format!(
         "kubectl get endpointslices -l kubernetes.io/service-name={} {flags}",

@@ -1,14 +1,15 @@
 //! What is sent, and where to: from the flags, and for an Ingress from the cluster.
 
-use super::Args;
 use super::send::Load;
+use super::{Args, expect};
 use crate::command::Session;
 use crate::print::text::shell;
 use crate::problem::Problem;
 use crate::request::RequestFlags;
 use crate::route::{Gap, Route};
 use crate::smoke::Smoke;
-use crate::subject::Subject;
+use crate::subject::Aim;
+use crate::tested::split::Wanted;
 use crate::tested::{RESOLVER, Tested};
 use infer_traffic::{Call, Clock, ConnectTo, Header, Target, send};
 use std::hash::{BuildHasher, RandomState};
@@ -18,13 +19,20 @@ use std::net::{IpAddr, SocketAddr};
 const KEPT_SHOWN: usize = 256 * 1024;
 /// The same where only counts are shown.
 const KEPT_COUNTED: usize = 512;
+/// The same where the model's fingerprint is looked for in it.
+const KEPT_FINGERPRINT: usize = 64 * 1024;
 /// How much of the list of models is read.
 const KEPT_MODELS: usize = 256 * 1024;
 
 /// What can be known from the flags and their files alone.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    pub(super) subject: Subject,
+    pub(super) subject: Aim,
+    pub(super) wanted: Vec<Wanted>,
+    /// How many requests.
+    count: u32,
+    /// What to say of that.
+    note: Option<String>,
     headers: Vec<Header>,
     data: Option<Vec<u8>>,
 }
@@ -33,6 +41,7 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) load: Load,
+    pub(super) wanted: Vec<Wanted>,
     pub(super) tested: Tested,
     pub(super) request_line: String,
     pub(super) curl: String,
@@ -46,17 +55,24 @@ pub(super) struct Plan {
 ///
 /// Everything that is wrong with them.
 pub(super) fn prepare(args: &Args, session: &mut Session<'_>) -> Result<Prepared, Vec<Problem>> {
-    let subject = Subject::parse(&args.target, session.program, "test");
+    let subject = Aim::parse(&args.target, session.program, "test");
     let headers = args.request.all_headers();
     let data = args.request.body(session.stdin);
-    match (subject, headers, data) {
-        (Ok(subject), Ok(headers), Ok(data)) => Ok(Prepared {
+    let wanted = expect::wanted(args).and_then(|wanted| {
+        let (count, note) = expect::requests(args, &wanted)?;
+        Ok((wanted, count, note))
+    });
+    match (subject, headers, data, wanted) {
+        (Ok(subject), Ok(headers), Ok(data), Ok((wanted, count, note))) => Ok(Prepared {
             subject,
+            wanted,
+            count,
+            note,
             headers,
             data,
         }),
-        (subject, headers, data) => {
-            let each = [subject.err(), headers.err(), data.err()];
+        (subject, headers, data, wanted) => {
+            let each = [subject.err(), headers.err(), data.err(), wanted.err()];
             Err(each.into_iter().flatten().collect())
         }
     }
@@ -119,15 +135,14 @@ pub(super) fn of_url(
         from,
         ..Tested::default()
     };
-    let request = (prepared.headers, prepared.data);
-    Ok(assemble(args, target, request, tested, notes, run))
+    Ok(assemble(args, target, prepared, tested, notes, run))
 }
 
 /// The plan for an Ingress that was read, asking its server for the model's name where the smoke
 /// request wants one.
 pub(super) async fn of_route(
     args: &Args,
-    prepared: Prepared,
+    mut prepared: Prepared,
     route: &Route,
     run: &str,
     clock: Clock,
@@ -137,7 +152,7 @@ pub(super) async fn of_route(
     let mut notes = route.notes.clone();
     let mut smoke = route.smoke.clone();
     let wants_smoke = prepared.data.is_none() && flags.method.is_none() && flags.path.is_none();
-    let mut data = prepared.data;
+    let mut vary = None;
     match &mut smoke {
         Some(smoke) if wants_smoke => {
             if let Some(list) = smoke.asks().map(str::to_owned) {
@@ -145,12 +160,16 @@ pub(super) async fn of_route(
                 notes.push(said);
             }
             target.path.clone_from(&smoke.path);
-            data = Some(smoke.body(args.stream, None).into_bytes());
+            prepared.data = Some(smoke.body(args.stream, None).into_bytes());
             notes.push(format!("smoke request of {}", smoke.runtime));
+            if !prepared.wanted.is_empty() {
+                notes.push("the prompt begins with the number of its request".to_owned());
+                vary = Some((smoke.clone(), args.stream));
+            }
         }
         Some(smoke) if flags.data.is_some() => target.path.clone_from(&smoke.path),
         None if wants_smoke => notes.push(
-            "what serves there is not known: GET on the Ingress' own path; --data FILE --path \
+            "what serves there is not known: GET on the route's own path; --data FILE --path \
              PATH sends a completion"
                 .to_owned(),
         ),
@@ -164,8 +183,12 @@ pub(super) async fn of_route(
         host: target.host_header(),
         ..route.tested.clone()
     };
-    let mut plan = assemble(args, target, (prepared.headers, data), tested, notes, run);
+    let mut plan = assemble(args, target, prepared, tested, notes, run);
     plan.gaps.clone_from(&route.gaps);
+    if vary.is_some() {
+        plan.load.vary = vary;
+        plan.curl = curl(&plan.load, flags);
+    }
     plan
 }
 
@@ -205,12 +228,20 @@ async fn ask(
 fn assemble(
     args: &Args,
     target: Target,
-    (mut headers, data): (Vec<Header>, Option<Vec<u8>>),
+    prepared: Prepared,
     tested: Tested,
     mut notes: Vec<String>,
     run: &str,
 ) -> Plan {
     let flags = &args.request;
+    let Prepared {
+        wanted,
+        count,
+        note,
+        mut headers,
+        data,
+        subject: _,
+    } = prepared;
     let has = |headers: &[Header], name: &str| {
         let mut names = headers.iter().map(|header| &header.name);
         names.any(|known| known.eq_ignore_ascii_case(name))
@@ -227,28 +258,44 @@ fn assemble(
     {
         notes.push("the data does not ask for a stream: no `\"stream\": true` in it".to_owned());
     }
+    if flags.data.is_some() && !wanted.is_empty() {
+        notes.push(
+            "every request has the same data: a proxy that routes by prompt sends all to one \
+             replica"
+                .to_owned(),
+        );
+    }
+    notes.extend(note);
     let method = flags.method.clone();
     let by_body = if data.is_some() { "POST" } else { "GET" };
     let method = method.unwrap_or_else(|| by_body.to_owned());
-    let shown = args.requests == 1 || args.verbose;
+    let shown = (count == 1 && wanted.is_empty()) || args.verbose;
+    let kept = match shown {
+        true => KEPT_SHOWN,
+        false if wanted.is_empty() => KEPT_COUNTED,
+        false => KEPT_FINGERPRINT,
+    };
     let call = Call {
         method,
         headers,
         body: data.map(Into::into),
         stream: args.stream,
-        limits: flags.limits(if shown { KEPT_SHOWN } else { KEPT_COUNTED }),
+        limits: flags.limits(kept),
     };
     let request_line = format!("{} {}", call.method, target.path);
     let load = Load {
         target,
         call,
+        vary: None,
         run: run.to_owned(),
-        count: args.requests,
+        count,
         rate: args.rate,
+        kept: if shown { KEPT_SHOWN } else { KEPT_COUNTED },
     };
     Plan {
         curl: curl(&load, flags),
         load,
+        wanted,
         tested,
         request_line,
         notes,

@@ -119,6 +119,7 @@ pub(super) fn inside() -> Result<i32> {
         // Streams are lost, and that is over the budget.
         &[0, 2],
     )?;
+    super::canary::run(&exercise)?;
     Ok(0)
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask demo`
 
+mod canary;
 mod crash;
 
 use std::ffi::OsString;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tar::{Archive, EntryType};
 
-use super::Image;
+use super::{Image, archived_in};
 use crate::digest;
 
 /// A small image whose program is the file `program` of a directory.
@@ -21,6 +21,10 @@ fn image(directory: &Path) -> Image {
     image.link("bin", "usr/bin");
     image.text("etc/passwd", "root:x:0:0::/:/bin/sh\n");
     image
+}
+
+fn archived(cache: &Path, image: Image) -> PathBuf {
+    archived_in(cache, "test", &[image]).unwrap()
 }
 
 /// The files of an archive.
@@ -49,9 +53,7 @@ fn blob<'a>(files: &'a BTreeMap<String, Vec<u8>>, descriptor: &Value) -> &'a [u8
 #[test]
 fn an_archive_is_an_image_layout_whose_digests_are_right() {
     let directory = tempfile::tempdir().unwrap();
-    let archive = image(directory.path())
-        .archived_in(directory.path())
-        .unwrap();
+    let archive = archived(directory.path(), image(directory.path()));
     let files = files(&archive);
     assert_eq!(files["oci-layout"], br#"{"imageLayoutVersion":"1.0.0"}"#);
     let index: Value = serde_json::from_slice(&files["index.json"]).unwrap();
@@ -74,9 +76,7 @@ fn an_archive_is_an_image_layout_whose_digests_are_right() {
 #[test]
 fn a_layer_has_directories_first_and_neither_times_nor_owners() {
     let directory = tempfile::tempdir().unwrap();
-    let archive = image(directory.path())
-        .archived_in(directory.path())
-        .unwrap();
+    let archive = archived(directory.path(), image(directory.path()));
     let files = files(&archive);
     let layer = files
         .values()
@@ -121,7 +121,7 @@ fn the_same_content_gives_the_same_bytes_and_other_content_another_archive() {
         let program = directory.path().join("program");
         fs::write(&program, content).unwrap();
         image.file("usr/bin/test", &program).unwrap();
-        let archive = image.archived_in(directory.path()).unwrap();
+        let archive = archived(directory.path(), image);
         let bytes = fs::read(&archive).unwrap();
         (archive.file_name().unwrap().into(), digest::hex(&bytes))
     };
@@ -137,10 +137,10 @@ fn the_same_content_gives_the_same_bytes_and_other_content_another_archive() {
 #[test]
 fn an_archive_that_is_there_is_not_written_again() {
     let directory = tempfile::tempdir().unwrap();
-    let image = image(directory.path());
-    let first = image.archived_in(directory.path()).unwrap();
+    let first = archived(directory.path(), image(directory.path()));
     fs::write(&first, "mark").unwrap();
-    assert_eq!(image.archived_in(directory.path()).unwrap(), first);
+    let second = archived(directory.path(), image(directory.path()));
+    assert_eq!(second, first);
     assert_eq!(fs::read_to_string(&first).unwrap(), "mark");
     let halves = fs::read_dir(directory.path())
         .unwrap()
@@ -150,4 +150,43 @@ fn an_archive_that_is_there_is_not_written_again() {
         })
         .count();
     assert_eq!(halves, 0, "something unfinished stayed");
+}
+
+#[test]
+fn images_of_one_archive_share_the_layers_that_they_have_in_common() {
+    let directory = tempfile::tempdir().unwrap();
+    let names = ["docker.io/lab/test:plain", "docker.io/lab/test:more"];
+    let base = image(directory.path()).into_base();
+    let plain = base.image(names[0], &["/usr/bin/test"]);
+    let mut more = base.image(names[1], &["/usr/bin/more"]);
+    more.text("usr/bin/more", "more\n");
+    let archive = archived_in(directory.path(), "both", &[plain, more]).unwrap();
+    let files = files(&archive);
+    let index: Value = serde_json::from_slice(&files["index.json"]).unwrap();
+    let layers = |number: usize| -> Vec<Value> {
+        let entry = &index["manifests"][number];
+        assert_eq!(
+            entry["annotations"]["io.containerd.image.name"],
+            names[number]
+        );
+        let manifest: Value = serde_json::from_slice(blob(&files, entry)).unwrap();
+        let config: Value = serde_json::from_slice(blob(&files, &manifest["config"])).unwrap();
+        assert_eq!(config["config"]["Env"][0], "LAB=yes");
+        assert_eq!(config["config"]["User"], "65532");
+        let layers = manifest["layers"].as_array().unwrap().clone();
+        for (layer, diff) in layers
+            .iter()
+            .zip(config["rootfs"]["diff_ids"].as_array().unwrap())
+        {
+            assert_eq!(&layer["digest"], diff);
+            blob(&files, layer);
+        }
+        assert_eq!(config["history"].as_array().unwrap().len(), layers.len());
+        layers
+    };
+    let (plain, more) = (layers(0), layers(1));
+    assert_eq!((plain.len(), more.len()), (1, 2));
+    assert_eq!(plain[0], more[0]);
+    // Layout, index, two of each config and manifest, two layers.
+    assert_eq!(files.len(), 8, "{:?}", files.keys());
 }

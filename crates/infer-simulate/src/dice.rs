@@ -2,11 +2,11 @@
 
 /// SplitMix64 (Steele, Lea, Flood 2014): enough to vary input, and eight lines long.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
     /// Dice of their own for the `number`th thing of its sort.
-    pub(crate) fn of(number: usize) -> Dice {
+    pub fn of(number: usize) -> Dice {
         Dice(number as u64 ^ 0x6b75_6265_6374_6c00)
     }
 
@@ -18,24 +18,45 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
+    /// A fraction from zero to below one.
+    pub fn fraction(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// True with this chance.
+    pub fn chance(&mut self, of: f64) -> bool {
+        self.fraction() < of
+    }
+
+    /// From the normal distribution, by the polar form of Box and Muller.
+    pub fn normal(&mut self) -> f64 {
+        loop {
+            let (x, y) = (2.0 * self.fraction() - 1.0, 2.0 * self.fraction() - 1.0);
+            let square = x * x + y * y;
+            if square > 0.0 && square < 1.0 {
+                return x * (-2.0 * square.ln() / square).sqrt();
+            }
+        }
+    }
+
     /// A number below `limit`.
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit.max(1)
     }
 
     /// True in `percent` of all cases.
-    pub(crate) fn in_percent(&mut self, percent: u64) -> bool {
+    pub fn in_percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
     /// One of these.
-    pub(crate) fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+    pub fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
         let index = self.below(choices.len() as u64);
         choices.get(index as usize).copied().unwrap_or_default()
     }
 
     /// `digits` hexadecimal digits.
-    pub(crate) fn hex(&mut self, digits: usize) -> String {
+    pub fn hex(&mut self, digits: usize) -> String {
         let mut text = String::with_capacity(digits + 16);
         while text.len() < digits {
             text.push_str(&format!("{:016x}", self.next()));
@@ -45,7 +66,7 @@ impl Dice {
     }
 
     /// What stands where a uid belongs.
-    pub(crate) fn uid(&mut self) -> String {
+    pub fn uid(&mut self) -> String {
         let hex = self.hex(32);
         let parts = [
             &hex[..8],
