@@ -174,7 +174,7 @@ pub fn run(versions: &Versions, way: &Way, version: Version, steps: &str) -> Ran
         // As many as the stable version has: at 50 % each pod then gets as much.
         "--replicas=2",
         "--step-time=5s",
-        "--synthetic=20/s",
+        "--synthetic=40/s",
         "--hold=4m",
         "--ready-timeout=30s",
         "--yes",
@@ -228,7 +228,7 @@ pub fn run_as_a_job(versions: &Versions, version: Version) {
         container("imagePullPolicy", json!("Never")),
         container("command", json!(["/infer/kubectl-infer"])),
         container("args", json!(["canary", "start", "deployment/llama", image, "--steps=50", "--replicas=2",
-            "--step-time=5s", "--synthetic=20/s", "--yes"])),
+            "--step-time=5s", "--synthetic=40/s", "--yes"])),
         container("volumeMounts", json!([{"name": "infer", "mountPath": "/infer", "readOnly": true}])),
         {"op": "add", "path": "/spec/template/spec/volumes",
             "value": [{"name": "infer", "hostPath": {"path": bin}}]},

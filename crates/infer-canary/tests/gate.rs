@@ -131,6 +131,8 @@ fn unknown_failures_stand_against_a_pass_and_can_fail_only_the_route() {
     };
     assert_eq!(verdict_of(&samples, Metric::Errors), Verdict::Inconclusive);
     assert_eq!(verdict_of(&samples, Metric::Route), Verdict::Fail);
+    let whole = judge(&samples, &Limits::default(), LAST);
+    assert_eq!(whole.verdict, Verdict::Fail, "{whole:#?}");
     // Where it was no better before, it is not the canary's.
     samples.before = Whole {
         requests: 500,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use infer_verdict::split::{
-    Counts, EARLY, ERROR, Judged, Target, Verdict, judge, planned, silence,
+    Counts, EARLY, ERROR, Settles, Target, Verdict, decide, judge, planned, silence,
 };
 
 use crate::dice::Dice;
@@ -121,20 +121,23 @@ struct Ended {
 }
 
 fn run(targets: &[Target], truth: &[f64], unknown: Unknown, number: u64, dice: &mut Dice) -> Ended {
-    let of = |counts: &[Counts]| -> Vec<Judged> {
+    let verdict = |counts: &[Counts]| {
         let each = targets.iter().zip(counts);
-        each.map(|(target, counts)| judge(*target, *counts, targets.len()))
-            .collect()
+        Verdict::of_all(each.map(|(target, counts)| decide(*target, *counts, targets.len()).0))
     };
-    let verdict = |judged: &[Judged]| Verdict::of_all(judged.iter().map(|it| it.verdict));
     let counts = count(targets, truth, unknown, number, dice);
-    let judged = of(&counts);
-    let first = verdict(&judged);
-    let advised = judged.iter().filter_map(|it| it.settles.requests()).max();
+    let first = verdict(&counts);
     let is_tried = first == Verdict::Inconclusive && is_as_wanted(targets, truth);
-    let second = advised
-        .filter(|more| is_tried && *more <= MOST_SIMULATED)
-        .map(|more| verdict(&of(&count(targets, truth, unknown, more, dice))));
+    let second = is_tried
+        .then(|| {
+            let each = targets.iter().zip(&counts);
+            let settles =
+                each.map(|(target, counts)| judge(*target, *counts, targets.len()).settles);
+            settles.filter_map(Settles::requests).max()
+        })
+        .flatten()
+        .filter(|more| *more <= MOST_SIMULATED)
+        .map(|more| verdict(&count(targets, truth, unknown, more, dice)));
     Ended {
         verdict: first,
         sent: counts.first().map_or(0, |it| it.sent),

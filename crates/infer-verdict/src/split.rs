@@ -160,7 +160,9 @@ pub fn judge(target: Target, counts: Counts, backends: usize) -> Judged {
     }
 }
 
-fn decide(target: Target, counts: Counts, backends: usize) -> (Verdict, Interval) {
+/// The verdict and the interval of [`judge`], without the advice, which takes longer.
+#[must_use]
+pub fn decide(target: Target, counts: Counts, backends: usize) -> (Verdict, Interval) {
     let interval = envelope(counts, error_of(backends));
     // An exact share allows no request of the wrong kind.
     let exact = (target.share <= 0.0 && counts.hits > 0)

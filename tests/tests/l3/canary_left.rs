@@ -13,7 +13,7 @@ use infer_tests::space::{Space, poll};
 use serde_json::Value;
 
 /// How long the commands of a Lease's other holders take to notice that it expired, at most.
-const EXPIRES: Duration = Duration::from_secs(25);
+const EXPIRES: Duration = Duration::from_secs(18);
 
 fn start(versions: &Versions, more: &[&str]) -> Child {
     let image = format!("--image={}", GOOD.image());

@@ -428,3 +428,15 @@ fn the_journal_keeps_it() {
     let back: Plan = serde_json::from_str(&text).expect("it comes back");
     assert_eq!(back, plan());
 }
+
+/// Over only when what was made is away.
+#[test]
+fn it_is_cleared_away_before_it_is_over() {
+    let (state, mut world) = every_state().remove(9);
+    world.is_clear = false;
+    let decision = world.decide(&plan(), &state);
+    assert_eq!((&decision.state, &decision.act), (&state, &Act::Clear));
+    world.is_clear = true;
+    let decision = world.decide(&plan(), &state);
+    assert_eq!(decision.state, State::Ended { end: End::Promoted });
+}

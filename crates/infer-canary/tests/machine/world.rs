@@ -47,7 +47,7 @@ pub(crate) struct World {
     pub(crate) gate: Option<Gate>,
     pub(crate) fresh: Fresh,
     pub(crate) wish: Option<Wish>,
-    is_clear: bool,
+    pub(crate) is_clear: bool,
 }
 
 impl World {

@@ -69,7 +69,7 @@ fn canary(runs: usize, times: usize) -> Result<i32> {
          that the verdict took, of runs that were decided.\n\n{table}\n{}\n\n\
          ## In the lab\n\n\
          Real llama-server (tiny), stable in two replicas, behind real routers, with two clients that ask\n\
-         one request after the other. Steps of 25 and 50 %, each of 5 seconds at least, 20 requests a second of the canary's\n\
+         one request after the other. Steps of 25 and 50 %, each of 5 seconds at least, 40 requests a second of the canary's\n\
          own. The bad versions are a small server in front of tiny (`crates/lab-flaw`): 5 % of the POSTs answered\n\
          500, three times the time to first byte, 20 % of the streams cut; a container that ends at once; one that\n\
          is never ready. `good` is to be promoted, the others are to be rolled back, the weight 0 proven by fresh\n\
