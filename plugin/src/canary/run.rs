@@ -147,6 +147,24 @@ impl Driver<'_> {
             if let Some(text) = &decision.say {
                 self.tell(live, text);
             }
+            // What is counted is ours alone, and needs no journal.
+            match decision.act {
+                Act::StartSamples => {
+                    let before = counted.samples.before;
+                    *counted = Counted {
+                        from: self.traffic.now(),
+                        ..Counted::default()
+                    };
+                    counted.samples.before = before;
+                    held_since = Instant::now();
+                }
+                Act::StartProof => {
+                    counted.from = self.traffic.now();
+                    counted.fresh = Fresh::default();
+                    counted.gate = None;
+                }
+                _ => {}
+            }
             let is_kept = is_change || kept.elapsed() >= KEEP;
             if is_kept
                 && !is_change
@@ -177,8 +195,9 @@ impl Driver<'_> {
                             &mut told_not_yet,
                             &format!("the journal is not written: {error}"),
                         );
-                        if is_change || renewed.elapsed() >= UNRENEWED {
-                            // Nothing is done that is not in the journal.
+                        // Nothing is done that is not in the journal, but for what harms nobody.
+                        let is_safe = decision.act == Act::SetWeight(0);
+                        if (is_change && !is_safe) || renewed.elapsed() >= UNRENEWED {
                             if self.pause().await {
                                 return Ended::Interrupted;
                             }
@@ -186,23 +205,6 @@ impl Driver<'_> {
                         }
                     }
                 }
-            }
-            match decision.act {
-                Act::StartSamples => {
-                    let before = counted.samples.before;
-                    *counted = Counted {
-                        from: self.traffic.now(),
-                        ..Counted::default()
-                    };
-                    counted.samples.before = before;
-                    held_since = Instant::now();
-                }
-                Act::StartProof => {
-                    counted.from = self.traffic.now();
-                    counted.fresh = Fresh::default();
-                    counted.gate = None;
-                }
-                _ => {}
             }
             let looked = look.stored.as_ref();
             match obey(

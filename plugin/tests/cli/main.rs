@@ -1,6 +1,8 @@
 //! Sessions: the program as kubectl runs it. (`cfg(test)` marks helpers as tests for clippy.)
 
 #[cfg(test)]
+mod canary;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod cluster;

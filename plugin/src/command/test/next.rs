@@ -6,6 +6,7 @@ use crate::print::text::shell;
 use crate::tested::Report;
 use crate::tested::split::Split;
 use infer_traffic::Cause;
+use infer_verdict::split::Settles;
 
 /// Commands, each with a word on what it shows.
 pub(super) fn commands(
@@ -54,11 +55,15 @@ pub(super) fn commands(
 
 /// What would settle a share.
 fn unsettled(split: &Split, args: &Args, session: &Session<'_>) -> Vec<(String, String)> {
-    let settled = split
-        .expectations
-        .iter()
-        .map(|it| it.judged.settles.requests());
-    let Some(requests) = settled.max().flatten() else {
+    let open = || {
+        let each = split.expectations.iter().map(|it| it.judged.settles);
+        each.filter(|settles| *settles != Settles::Settled)
+    };
+    // One that no number settles keeps the whole open.
+    if open().any(|settles| settles.requests().is_none()) {
+        return Vec::new();
+    }
+    let Some(requests) = open().filter_map(Settles::requests).max() else {
         return Vec::new();
     };
     if i64::try_from(requests).is_ok_and(|it| it <= super::MOST_REQUESTS) {
