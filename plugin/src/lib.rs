@@ -27,6 +27,7 @@ mod proxy;
 mod report;
 mod request;
 mod route;
+mod run_name;
 mod smoke;
 mod subject;
 mod terminal;

@@ -6,6 +6,7 @@ mod watch;
 mod wish;
 
 use super::{Outcome, Session};
+use crate::cli::TEMPLATE;
 use crate::connection::ConnectionFlags;
 use crate::exit::Exit;
 use crate::flags::Output;
@@ -41,10 +42,15 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    #[command(help_template = TEMPLATE)]
     Start(Box<start::Args>),
+    #[command(help_template = TEMPLATE)]
     Status(watch::StatusArgs),
+    #[command(help_template = TEMPLATE)]
     Promote(Box<wish::PromoteArgs>),
+    #[command(help_template = TEMPLATE)]
     Abort(Box<wish::AbortArgs>),
+    #[command(help_template = TEMPLATE)]
     Report(watch::ReportArgs),
 }
 

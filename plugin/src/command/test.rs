@@ -183,7 +183,7 @@ async fn test(args: &Args, prepared: Prepared) -> Result<Report, Stopped> {
     let interrupt = Interrupt::listen();
     let clock = Clock::start();
     let mut progress = Progress::of_stderr();
-    let run = plan::run_name();
+    let run = crate::run_name::new();
     let ready = interrupt
         .or(ready(args, prepared, &run, clock, &mut progress))
         .await;

@@ -21,7 +21,6 @@ use infer_canary::shift::Via;
 use infer_cluster::Cluster;
 use infer_core::catalogue::Catalogue;
 use infer_traffic::Clock;
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 /// What is sent.
@@ -40,13 +39,6 @@ pub(super) struct Run<'a> {
     pub(super) wish: Option<Wish>,
     pub(super) hold: Option<Duration>,
     pub(super) traffic: Traffic<'a>,
-}
-
-/// A name for a run: what tells its requests from others in a log.
-pub(super) fn run_name() -> String {
-    // The standard library seeds it from the system's randomness.
-    let random = RandomState::new().hash_one(std::process::id());
-    format!("{:06x}", random & 0xff_ffff)
 }
 
 /// Runs a command that talks to a cluster.
@@ -123,7 +115,7 @@ async fn prepare(
     let route = route::read_entry(&run.cluster, &entry, flags).await?;
     let load = Load::of(&route, flags, headers, data, run.journal.rate, clock).await?;
     // Each process has a token of its own: a log must not join two.
-    let token = run_name();
+    let token = crate::run_name::new();
     let holder = holder::of(&token);
     let mut lease = run
         .cluster

@@ -57,8 +57,6 @@ Exit codes:
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES, after_long_help = EXIT_CODES)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    common: Common,
     /// Image of the canary: IMAGE, or CONTAINER=IMAGE
     #[arg(long, value_name = "IMAGE", value_parser = Image::parse)]
     image: Option<Image>,
@@ -96,7 +94,7 @@ pub(crate) struct Args {
     /// End with exit code 4 where a step holds for longer; default: hold on
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Gate")]
     hold: Option<Duration>,
-    /// Show what would be done: `client` asks nobody, `server` lets the API server check the objects
+    /// Show what would be done, from what is read: `client` writes nothing at all, `server` lets the API server check the objects
     #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: Option<DryRun>,
     /// Print the objects and patches, and write nothing: for a cluster that another tool writes
@@ -107,6 +105,8 @@ pub(crate) struct Args {
     yes: bool,
     #[command(flatten)]
     request: RequestFlags,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Who checks what would be done.
@@ -314,7 +314,7 @@ async fn ready(args: &Args, session: &mut Session<'_>) -> Result<Ready, Stopped>
         ));
     };
     let catalogue = Catalogue::builtin();
-    let run = drive::run_name();
+    let run = crate::run_name::new();
     let shift = begin::shift(
         &cluster,
         &catalogue,

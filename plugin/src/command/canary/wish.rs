@@ -38,13 +38,13 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 #[command(before_help = PROMOTE)]
 pub(crate) struct PromoteArgs {
-    #[command(flatten)]
-    common: Common,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
     request: RequestFlags,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Take a canary back now
@@ -52,9 +52,9 @@ pub(crate) struct PromoteArgs {
 #[command(before_help = ABORT)]
 pub(crate) struct AbortArgs {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
     request: RequestFlags,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Runs it.

@@ -13,7 +13,6 @@ use infer_drill::fault::Fault;
 use infer_drill::plan::Plan;
 use infer_drill::refusal::{Refusal, judge};
 use infer_traffic::{Clock, Header};
-use std::hash::{BuildHasher, RandomState};
 
 /// What can be known from the flags and their files alone.
 #[derive(Debug)]
@@ -82,13 +81,6 @@ pub(super) fn prepare(args: &Args, session: &mut Session<'_>) -> Result<Prepared
     }
 }
 
-/// A name for a run: what tells its requests from others in a log.
-fn run_name() -> String {
-    // The standard library seeds it from the system's randomness.
-    let random = RandomState::new().hash_one(std::process::id());
-    format!("{:06x}", random & 0xff_ffff)
-}
-
 /// Reads the cluster and makes the plan.
 ///
 /// # Errors
@@ -129,7 +121,7 @@ pub(super) async fn ready(
     gaps.extend(lanes.gaps);
     let target = &ground.route.target;
     let plan = Plan {
-        run: run_name(),
+        run: crate::run_name::new(),
         context: cluster.context().map(str::to_owned),
         namespace: ground.route.namespace.clone(),
         route: format!("ingress/{}", prepared.ingress),

@@ -12,7 +12,6 @@ use crate::subject::Aim;
 use crate::tested::split::Wanted;
 use crate::tested::{RESOLVER, Tested};
 use infer_traffic::{Call, Clock, ConnectTo, Header, Target, send};
-use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 
 /// How many bytes of an answer are kept where it is shown.
@@ -76,13 +75,6 @@ pub(super) fn prepare(args: &Args, session: &mut Session<'_>) -> Result<Prepared
             Err(each.into_iter().flatten().collect())
         }
     }
-}
-
-/// A name for a run: what tells its requests from others in a log.
-pub(super) fn run_name() -> String {
-    // The standard library seeds it from the system's randomness.
-    let random = RandomState::new().hash_one(std::process::id());
-    format!("{:06x}", random & 0xff_ffff)
 }
 
 /// The plan for a URL.
@@ -334,7 +326,7 @@ mod tests {
 
     #[test]
     fn the_name_of_a_run_is_six_digits_and_another_each_time() {
-        let (first, second) = (run_name(), run_name());
+        let (first, second) = (crate::run_name::new(), crate::run_name::new());
         assert!(first.len() == 6 && first.chars().all(|c| c.is_ascii_hexdigit()));
         assert_ne!(first, second);
     }
